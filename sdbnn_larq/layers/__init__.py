@@ -1,0 +1,7 @@
+"""Layers that SD-BNN needs beside Larq's."""
+
+from sdbnn_larq.layers.activation_self_distribution import ActivationSelfDistribution
+from sdbnn_larq.layers.hard_tanh import HardTanh
+from sdbnn_larq.layers.symmetric_padding import SymmetricMaxPool2D, SymmetricQuantConv2D
+
+__all__ = ["ActivationSelfDistribution", "HardTanh", "SymmetricMaxPool2D", "SymmetricQuantConv2D"]

@@ -1,0 +1,120 @@
+"""Activation Self-Distribution: a shift of each channel, computed from the activations themselves."""
+
+import larq as lq
+import tensorflow as tf
+
+from sdbnn_larq._initializers import TORCH_DEFAULT
+
+
+@lq.utils.register_keras_custom_object
+class _StaticShift(tf.keras.layers.Layer):
+    """σ(β) for each channel, whatever the input."""
+
+    def build(self, input_shape):
+        self.beta = self.add_weight(name="beta", shape=input_shape[-1:], initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return tf.sigmoid(self.beta)
+
+
+@lq.utils.register_keras_custom_object
+class ActivationSelfDistribution(tf.keras.Model):
+    r"""Shifts activations before their sign is taken, by an amount the activations decide (ASD).
+
+    \\[
+    y = a + \sigma\left(W_2\,\textrm{relu}(W_1\,\bar{a})\right)
+    \\]
+
+    where \\(\bar{a}\\) is the mean of `a` over everything but batch and channels. `mode="static"` learns one shift for
+    each channel instead, \\(y = a + \sigma(\beta)\\), which costs nothing at inference.
+
+    It is a small Keras model so that `lq.models.summary` counts its dense layers' parameters and MACs as they are.
+
+    !!! example
+        ```python
+        x = ActivationSelfDistribution(reduction=16)(x)
+        x = lq.layers.QuantConv2D(64, 3, input_quantizer="ede_sign", kernel_quantizer="wsd_sign")(x)
+        ```
+
+    # Arguments
+        reduction: channels for each hidden unit; there is at least one hidden unit. 16 for CIFAR-10 and 8 for ImageNet
+            in the paper. Unused by `mode="static"`.
+        mode: `"dynamic"` or `"static"`.
+        kernel_initializer: of both dense kernels; PyTorch's default, as the authors' layer has it.
+
+    # Input shape
+        `(batch, ..., channels)`, floating point, rank 2 or more, channels known.
+
+    # Output shape
+        As the input's.
+
+    # Raises
+        ValueError: if an argument is none of the above, or for an input of another shape.
+
+    # References
+        - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
+    """
+
+    def __init__(self, reduction: int = 16, mode: str = "dynamic", kernel_initializer=TORCH_DEFAULT, **kwargs):
+        super().__init__(**kwargs)
+        if mode not in ("dynamic", "static"):
+            raise ValueError(f'`mode` must be "dynamic" or "static". Received: mode={mode!r}.')
+        if not reduction >= 1:
+            raise ValueError(f"`reduction` must be at least 1. Received: reduction={reduction}.")
+        self.reduction = reduction
+        self.mode = mode
+        self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape):
+        input_shape = tf.TensorShape(input_shape)
+        if input_shape.rank is None or input_shape.rank < 2 or input_shape[-1] is None:
+            raise ValueError(
+                "ActivationSelfDistribution must have an input of shape (batch, ..., channels) with known channels. "
+                f"Received: shape {input_shape}."
+            )
+        channels = input_shape[-1]
+        if self.mode == "static":
+            self.shift = _StaticShift(name=f"{self.name}_shift")
+            self.shift.build(input_shape)
+        else:
+            # A functional model, because `lq.models.summary` reads the MACs off symbolic outputs.
+            self.shift = tf.keras.Sequential(
+                [
+                    tf.keras.Input((channels,)),
+                    self._dense(max(1, channels // self.reduction), "relu", "squeeze"),
+                    self._dense(channels, "sigmoid", "excite"),
+                ],
+                name=f"{self.name}_shift",
+            )
+        self._build_input_shape = input_shape
+        self.built = True
+
+    def _dense(self, units: int, activation: str, name: str) -> tf.keras.layers.Dense:
+        return tf.keras.layers.Dense(
+            units,
+            activation,
+            use_bias=False,
+            # A copy each: an unseeded initializer used twice draws the same values twice.
+            kernel_initializer=type(self.kernel_initializer).from_config(self.kernel_initializer.get_config()),
+            name=f"{self.name}_{name}",
+        )
+
+    def call(self, inputs):
+        if self.mode == "static":
+            return inputs + self.shift(inputs)
+        rank = inputs.shape.rank
+        mean = tf.reduce_mean(inputs, axis=list(range(1, rank - 1))) if rank > 2 else inputs
+        shift = self.shift(mean)
+        return inputs + tf.reshape(shift, [-1, *[1] * (rank - 2), shift.shape[-1]])
+
+    def compute_output_shape(self, input_shape):
+        return tf.TensorShape(input_shape)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "reduction": self.reduction,
+            "mode": self.mode,
+            "kernel_initializer": tf.keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,109 @@
+"""Convolution and pooling with PyTorch's symmetric zero padding, exact at stride 2.
+
+TensorFlow's SAME pads an even size by (0, 1) at stride 2, PyTorch pads by (1, 1). Padding the input explicitly would
+make them agree, but Larq Compute Engine leaves such a convolution in float, or gives wrong numbers without a warning.
+What both understand: enlarge the input at the bottom and right until SAME itself is symmetric, and crop the surplus
+output.
+"""
+
+import larq as lq
+import tensorflow as tf
+
+
+def _surplus(x: tf.Tensor, strides: tuple[int, int]) -> list:
+    """Rows and columns to add so that size ≡ 1 modulo the stride, where SAME pads both sides alike."""
+    sizes = [n if n is not None else tf.shape(x)[axis] for axis, n in zip((1, 2), x.shape[1:3])]
+    return [(1 - n) % stride for n, stride in zip(sizes, strides)]
+
+
+def _enlarge(x: tf.Tensor, surplus: list) -> tf.Tensor:
+    return tf.pad(x, [[0, 0], [0, surplus[0]], [0, surplus[1]], [0, 0]])
+
+
+def _crop(y: tf.Tensor, surplus: list) -> tf.Tensor:
+    """Takes off the one row and column of outputs that a surplus brought."""
+    last = [
+        tf.shape(y)[axis] - tf.cast(n > 0, tf.int32) if tf.is_tensor(n) else (-1 if n else None)
+        for axis, n in zip((1, 2), surplus)
+    ]
+    return y[:, : last[0], : last[1]]
+
+
+def _is_static_zero(surplus: list) -> bool:
+    return not any(tf.is_tensor(n) or n for n in surplus)
+
+
+def _check(layer, kernel_size, dilation_rate=(1, 1)) -> None:
+    if any(n not in (1, 3) for n in kernel_size) or any(n != 1 for n in dilation_rate):
+        raise ValueError(
+            f"{type(layer).__name__} must have a window of 1 or 3 pixels without dilation. "
+            f"Received: {tuple(kernel_size)}, dilation {tuple(dilation_rate)}."
+        )
+    if layer.data_format != "channels_last":
+        raise ValueError(f'`data_format` must be "channels_last". Received: data_format={layer.data_format!r}.')
+
+
+@lq.utils.register_keras_custom_object
+class SymmetricQuantConv2D(lq.layers.QuantConv2D):
+    r"""`lq.layers.QuantConv2D` with PyTorch's padding: (k − 1) / 2 zeros on every side, at any stride.
+
+    The zeros are added after the input quantizer, so that padding contributes nothing to a ±1 convolution.
+
+    !!! example
+        ```python
+        SymmetricQuantConv2D(64, 3, strides=2, input_quantizer="ede_sign", kernel_quantizer="wsd_sign", use_bias=False)
+        ```
+
+    # Arguments
+        filters: number of output channels.
+        kernel_size: 1 or 3.
+        strides: one integer or two.
+        **kwargs: any other argument of `lq.layers.QuantConv2D` but `padding`, `pad_values` and `dilation_rate`.
+
+    # Input shape
+        `(batch, height, width, channels)`
+
+    # Output shape
+        `(batch, ceil(height / stride), ceil(width / stride), filters)`
+
+    # Raises
+        ValueError: for another kernel size or data format, or a dilation.
+    """
+
+    def __init__(self, filters, kernel_size, strides=(1, 1), **kwargs):
+        super().__init__(filters, kernel_size, strides=strides, **{**kwargs, "padding": "same"})
+        _check(self, self.kernel_size, self.dilation_rate)
+
+    def call(self, inputs):
+        surplus = _surplus(inputs, self.strides)
+        if _is_static_zero(surplus):
+            return super().call(inputs)
+        return _crop(super().call(_enlarge(inputs, surplus)), surplus)
+
+
+@lq.utils.register_keras_custom_object
+class SymmetricMaxPool2D(tf.keras.layers.MaxPool2D):
+    r"""`tf.keras.layers.MaxPool2D` with PyTorch's padding: (k − 1) / 2 on every side, ignored by the maximum.
+
+    # Arguments
+        pool_size: 1 or 3.
+        strides: one integer or two; `pool_size` if `None`.
+        **kwargs: any other argument of `tf.keras.layers.MaxPool2D` but `padding`.
+
+    # Input shape
+        `(batch, height, width, channels)`
+
+    # Output shape
+        `(batch, ceil(height / stride), ceil(width / stride), channels)`
+
+    # Raises
+        ValueError: for another pool size or data format.
+    """
+
+    def __init__(self, pool_size=(3, 3), strides=None, **kwargs):
+        super().__init__(pool_size, strides, **{**kwargs, "padding": "same"})
+        _check(self, self.pool_size)
+
+    def call(self, inputs):
+        surplus = _surplus(inputs, self.strides)
+        return _crop(super().call(_enlarge(inputs, surplus)), surplus)

@@ -1,0 +1,117 @@
+"""Weight Self-Distribution: a learned shift of each output channel's weights before their sign is taken."""
+
+from collections.abc import Callable, Sequence
+
+import larq as lq
+import tensorflow as tf
+from tf_keras.src.engine.base_layer_utils import call_context
+
+_TRANSPOSED = (tf.keras.layers.Conv2DTranspose, tf.keras.layers.Conv3DTranspose)
+
+
+def weight_self_distribution(
+    kernel: tf.Tensor, alpha: tf.Tensor, scale: float, channel_axes: Sequence[int] = (-1,)
+) -> tf.Tensor:
+    """`kernel + sigmoid(alpha) * scale * stop_gradient(mean of the kernel per output channel)`.
+
+    # Arguments
+        kernel: latent weights, any rank.
+        alpha: logit of the shift's share, one for each output channel: the kernel's shape with every other axis 1.
+        scale: factor of the shift, 0.01 in the authors' code.
+        channel_axes: the negative axes of `kernel` that number its output channels.
+
+    # Returns
+        The shifted latent weights, shaped as `kernel`.
+    """
+    rank = kernel.shape.rank
+    axes = [axis for axis in range(rank) if axis - rank not in channel_axes]
+    mean = tf.stop_gradient(tf.reduce_mean(kernel, axis=axes, keepdims=True))
+    return kernel + tf.sigmoid(alpha) * (scale * mean)
+
+
+@lq.utils.register_alias("wsd_sign")
+@lq.utils.register_keras_custom_object
+class WeightSelfDistribution(lq.quantizers.Quantizer):
+    r"""Instantiates a serializable kernel quantizer with Weight Self-Distribution (WSD).
+
+    \\[
+    q(w) = \textrm{sign}\left(w + \sigma(\alpha) \cdot s \cdot \bar{w}\right)
+    \\]
+
+    where \\(\bar{w}\\) is the mean of an output channel's weights, treated as a constant by the gradient, and
+    \\(\alpha\\) is trained, one for each output channel, initially 0. The pseudo-gradient is that of `quantizer`.
+    At inference the whole expression is a constant ±1 kernel.
+
+    !!! example
+        ```python
+        lq.layers.QuantConv2D(64, 3, input_quantizer="ede_sign", kernel_quantizer="wsd_sign")
+        ```
+
+    # Arguments
+        quantizer: the sign quantizer applied to the shifted weights: a Larq identifier, function or quantizer.
+        scale: the factor \\(s\\).
+        channel_axes: the negative axes of the kernel that number its output channels. If `None` it is found from the
+            layer that first uses the quantizer: `(-2, -1)` for a depthwise kernel, `(-2,)` for a transposed
+            convolution's, `(-1,)` for any other.
+
+    # Raises
+        ValueError: if `quantizer` is not a 1-bit quantizer, or if a kernel does not fit the α that was built.
+
+    # References
+        - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
+    """
+
+    precision = 1
+
+    def __init__(
+        self,
+        quantizer: str | Callable[[tf.Tensor], tf.Tensor] = "ede_sign",
+        scale: float = 0.01,
+        channel_axes: Sequence[int] | None = None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.quantizer = lq.quantizers.get_kernel_quantizer(quantizer)
+        if getattr(self.quantizer, "precision", 1) != 1:
+            raise ValueError(f"`quantizer` must be a 1-bit quantizer. Received: quantizer={quantizer!r}.")
+        self.scale = scale
+        self.channel_axes: tuple[int, ...] | None = None if channel_axes is None else tuple(channel_axes)
+
+    def __call__(self, inputs, *args, **kwargs):
+        if self.channel_axes is None:
+            self.channel_axes = self._channel_axes_in(call_context().layer)
+        return super().__call__(inputs, *args, **kwargs)
+
+    def _channel_axes_in(self, layer: tf.keras.layers.Layer | None) -> tuple[int, ...]:
+        if getattr(layer, "depthwise_quantizer", None) is self:
+            return (-2, -1)
+        return (-2,) if isinstance(layer, _TRANSPOSED) else (-1,)
+
+    def build(self, input_shape):
+        with tf.name_scope(f"{self.name}/"):  # unique in a model, as HDF5 wants
+            self.alpha = self.add_weight(
+                name="alpha_bias",  # `lq.models.summary` counts no MACs for a bias
+                shape=self._alpha_shape(input_shape),
+                initializer="zeros",
+            )
+        super().build(input_shape)
+
+    def _alpha_shape(self, kernel_shape) -> tuple[int, ...]:
+        rank = len(kernel_shape)
+        return tuple(n if axis - rank in (self.channel_axes or (-1,)) else 1 for axis, n in enumerate(kernel_shape))
+
+    def call(self, inputs):
+        if tuple(self.alpha.shape) != self._alpha_shape(inputs.shape):
+            raise ValueError(
+                f"A kernel of shape {tuple(inputs.shape)} must match α of shape {tuple(self.alpha.shape)}: "
+                "give each layer a WeightSelfDistribution of its own."
+            )
+        return self.quantizer(weight_self_distribution(inputs, self.alpha, self.scale, self.channel_axes or (-1,)))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "quantizer": lq.quantizers.serialize(self.quantizer),
+            "scale": self.scale,
+            "channel_axes": self.channel_axes,
+        }
