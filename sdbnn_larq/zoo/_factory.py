@@ -1,0 +1,136 @@
+"""What all architectures of the zoo share: their options, their input and the self-distribution convolution."""
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any, Optional
+
+import larq as lq
+import tensorflow as tf
+from larq_zoo.core import utils
+from larq_zoo.core.model_factory import ModelFactory
+from zookeeper import Field
+
+from sdbnn_larq._initializers import HE_NORMAL
+from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricQuantConv2D
+from sdbnn_larq.quantizers import WeightSelfDistribution
+from sdbnn_larq.zoo._weights import load_weights
+
+SELF_DISTRIBUTIONS = ("both", "activation", "weight", None)
+
+
+@contextlib.contextmanager
+def _no_constraint_warnings() -> Iterator[None]:
+    """Larq recommends a `kernel_constraint` for 1-bit kernels; the authors of SD-BNN use none."""
+    log = logging.getLogger("larq.layers_base")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+class SDBNNFactory(ModelFactory):
+    """Base class of the zoo's factories: options, input, output and weights; `body` holds the architecture."""
+
+    name: str  # the model's, and that of its weights
+    image_size: int
+
+    input_quantizer: str = "ede_sign"
+    kernel_quantizer: str = "ede_sign"
+    kernel_initializer = HE_NORMAL  # of the self-distribution convolutions
+    float_initializer = HE_NORMAL
+    asd_initializer = HE_NORMAL
+    dense_initializer = HE_NORMAL
+    bias_initializer: str | dict = "zeros"
+
+    # larq-zoo's types for these two admit neither paths nor the Keras tensors of tf_keras.
+    weights: Any = Field(None)
+    input_tensor: Any = Field(None)
+    classifier_activation: Optional[str] = Field("softmax")
+    self_distribution: Optional[str] = Field("both")
+    binary_weights: bool = Field(True)
+    binary: bool = Field(True)
+    asd_mode: str = Field("dynamic")
+    asd_reduction: int = Field(16)
+    wsd_scale: float = Field(0.01)
+
+    @property
+    def image_input(self) -> utils.TensorType:
+        if not hasattr(self, "_image_input"):
+            shape = self.input_shape or getattr(getattr(self, "dataset", None), "image_shape", None)
+            if shape is None and self.include_top:
+                shape = (self.image_size, self.image_size, 3)
+            # `weights` has a check of its own in `load_weights`.
+            shape = utils.validate_input(shape, None, self.include_top, self.num_classes)
+            self._image_input = utils.get_input_layer(shape, self.input_tensor)
+        return self._image_input
+
+    def body(self, x: tf.Tensor) -> tf.Tensor:
+        """The feature extractor, from the image to the last feature map."""
+        raise NotImplementedError
+
+    def head(self, x: tf.Tensor) -> tf.Tensor:
+        """From the last feature map to the features that the classifier takes."""
+        raise NotImplementedError
+
+    def build(self) -> tf.keras.models.Model:
+        if self.self_distribution not in SELF_DISTRIBUTIONS:
+            raise ValueError(
+                f"`self_distribution` must be one of {SELF_DISTRIBUTIONS}. Received: {self.self_distribution!r}."
+            )
+        if self.classifier_activation not in ("softmax", None):
+            raise ValueError(
+                f'`classifier_activation` must be "softmax" or None. Received: {self.classifier_activation!r}.'
+            )
+        with _no_constraint_warnings():
+            x = self.body(self.image_input)
+        if self.include_top:
+            x = tf.keras.layers.Dense(
+                self.num_classes,
+                kernel_initializer=self.dense_initializer,
+                bias_initializer=self.bias_initializer,
+                name="logits",
+            )(self.head(x))
+            if self.classifier_activation:
+                x = tf.keras.layers.Activation(self.classifier_activation, dtype="float32", name="predictions")(x)
+        model = tf.keras.Model(inputs=self.image_input, outputs=x, name=self.name)
+        if self.weights is not None:
+            load_weights(model, self.weights)
+        return model
+
+    def sd_conv(self, x: tf.Tensor, filters: int, strides: int = 1, *, name: str) -> tf.Tensor:
+        """ASD and a 3×3 convolution with WSD, both inputs 1-bit; what the options switch off is left out."""
+        if self.binary and self.self_distribution in ("both", "activation"):
+            x = ActivationSelfDistribution(self.asd_reduction, self.asd_mode, self.asd_initializer, name=f"{name}_asd")(
+                x
+            )
+        kernel_quantizer = None
+        if self.binary and self.binary_weights:
+            kernel_quantizer = lq.quantizers.get(self.kernel_quantizer)
+            if self.self_distribution in ("both", "weight"):
+                kernel_quantizer = WeightSelfDistribution(kernel_quantizer, self.wsd_scale)
+        return SymmetricQuantConv2D(
+            filters,
+            3,
+            strides,
+            input_quantizer=self.input_quantizer if self.binary else None,
+            kernel_quantizer=kernel_quantizer,
+            kernel_initializer=self.kernel_initializer,
+            use_bias=False,
+            name=name,
+        )(x)
+
+    def float_conv(self, x: tf.Tensor, filters: int, kernel_size: int, strides: int = 1, *, name: str) -> tf.Tensor:
+        return SymmetricQuantConv2D(
+            filters, kernel_size, strides, kernel_initializer=self.float_initializer, use_bias=False, name=name
+        )(x)
+
+    @staticmethod
+    def batch_norm(x: tf.Tensor, *, name: str) -> tf.Tensor:
+        return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+
+    @staticmethod
+    def hard_tanh(x: tf.Tensor, *, name: str) -> tf.Tensor:
+        return HardTanh(name=name)(x)
