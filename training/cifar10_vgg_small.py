@@ -1,0 +1,22 @@
+"""VGG-Small on CIFAR-10, the authors' recipe: 90.8 % top-1, as the authors report it.
+
+    sdbnn train Cifar10VGGSmall data_dir=DIR
+
+The authors' figure is the best test epoch over 9,984 test images; this task tests the last epoch on all 10,000.
+"""
+
+from zookeeper import ComponentField, Field, task
+
+from sdbnn_larq.training import Cifar10, TrainSDBNN
+from sdbnn_larq.zoo.vgg_small import VGGSmallFactory
+
+
+@task
+class TrainCifar10VGGSmall(TrainSDBNN):
+    dataset = ComponentField(Cifar10)
+    model = ComponentField(VGGSmallFactory)
+
+    epochs = Field(400)
+    batch_size = Field(128)
+    learning_rate = Field(0.08)
+    t_min = Field(1e-1)
