@@ -1,0 +1,3 @@
+from sdbnn_larq.cli import main
+
+main()
