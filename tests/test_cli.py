@@ -1,0 +1,113 @@
+"""The command line, as a user runs it."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+
+from sdbnn_larq.cli import main
+
+
+def sdbnn(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """One epoch on a fifth of the digits, in a process of its own."""
+    output = tmp_path_factory.mktemp("runs") / "digits"
+    fields = ["epochs=1", "dataset.test_fraction=0.4", "dataset.validation_fraction=0.4", f"output_dir={output}"]
+    command = [sys.executable, "-m", "sdbnn_larq.cli", "train", "Digits", *fields]
+    return output, subprocess.run(command, capture_output=True, text=True)
+
+
+def test_train_reports_and_saves(run):
+    output, process = run
+    assert process.returncode == 0, process.stderr
+    assert "resnet20 stats" in process.stdout
+    assert "test images after 1 epochs" in process.stdout.splitlines()[-1]
+    report = json.loads((output / "report.json").read_text())
+    assert report["test_images"] == pytest.approx(0.4 * 1797, abs=6)
+    assert report["model_bytes"] == 60_648
+    assert sorted(path.name for path in output.iterdir()) == ["history.csv", "model.keras", "report.json", "weights.h5"]
+    model = tf.keras.models.load_model(output / "model.keras")
+    assert model.output_shape == (None, 10)
+
+
+def test_evaluate_gives_the_report_s_accuracy(run):
+    output, _ = run
+    fraction = "test_fraction=0.4", "validation_fraction=0.4"
+    result = sdbnn("evaluate", "ResNet20", "--weights", output / "weights.h5", "--dataset", "Digits", *fraction)
+    assert result.exit_code == 0, result.output
+    accuracy = json.loads((output / "report.json").read_text())["test_accuracy"]
+    assert f"{accuracy:.2%}" in result.output
+
+
+def test_predict_names_classes(run, tmp_path):
+    output, _ = run
+    image = tmp_path / "one.png"
+    image.write_bytes(tf.io.encode_png(np.zeros((20, 30, 3), np.uint8)).numpy())
+    result = sdbnn("predict", "ResNet20", "--weights", output / "weights.h5", "--top", 10, image, image)
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len(lines) == 2
+    classes = [part.split()[0] for part in lines[0].split(": ")[1].split(", ")]
+    assert sorted(classes) == list("0123456789")
+
+
+def test_models_and_summary():
+    assert sdbnn("models", "*18*").output.split() == ["CifarResNet18", "ResNet18"]
+    assert "40108032" in sdbnn("summary", "ResNet20").output
+
+
+def test_train_runs_a_recipe_file(tmp_path):
+    recipe = tmp_path / "mine.py"
+    recipe.write_text(
+        "from zookeeper import Field, task\n"
+        "from sdbnn_larq.recipes.digits import TrainDigits\n"
+        "@task\n"
+        "class Mine(TrainDigits):\n"
+        "    epochs = Field(0)\n"
+    )
+    assert "epochs=0" in sdbnn("train", recipe).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "Digit"], "Did you mean Digits?"),
+        (["train", "nothing.py"], "nothing.py"),
+        (["train", "Digits", "epoch=3"], "Key 'epoch'"),
+        (["train", "Digits", "epochs=many"], "epochs"),
+        (["train", "Digits", "epochs=0"], "epochs=0"),
+        (["train", "Digits", "epochs"], "key=value"),
+        (["train", "Digits", "batch_size=5000"], "batch_size"),
+        (["train", "Digits", "model.self_distribution=none"], "self_distribution"),
+        (["train", "Cifar10ResNet20", "data_dir=nowhere"], "data_dir"),
+        (["train", "Folder", "dataset.directory=nowhere"], "nowhere"),
+        (["summary", "ResNet19"], "ResNet19"),
+        (["predict", "ResNet20", "--weights", "nothing.h5", "image.png"], "nothing.h5"),
+        (["predict", "ResNet20", "image.png"], "--weights"),
+        (["evaluate", "ResNet20", "--weights", "nothing.h5", "--dataset", "Nothing"], "Nothing"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = sdbnn(*arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_unreadable_image(run, tmp_path):
+    output, _ = run
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    result = sdbnn("predict", "ResNet20", "--weights", output / "weights.h5", tmp_path / "broken.png")
+    assert result.exit_code == 2
+    assert "broken.png" in result.stderr

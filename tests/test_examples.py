@@ -1,0 +1,45 @@
+"""The Python examples of the README and of public docstrings run."""
+
+import inspect
+import re
+import textwrap
+from pathlib import Path
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import sdbnn_larq
+from sdbnn_larq import callbacks, layers, quantizers, training, zoo
+
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def examples():
+    for module in (quantizers, layers, callbacks, zoo, training):
+        for name in module.__all__:
+            for block in BLOCK.findall(inspect.getdoc(getattr(module, name)) or ""):
+                yield pytest.param(textwrap.dedent(block), id=name)
+    readme = Path(__file__).parent.parent / "README.md"
+    for i, block in enumerate(BLOCK.findall(readme.read_text())):
+        yield pytest.param(block, id=f"README-{i}")
+
+
+@pytest.mark.parametrize("code", list(examples()))
+def test_example(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = zoo.ResNet20()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    images, labels = tf.random.normal((2, 32, 32, 3)), np.arange(2)
+    names = {
+        **vars(quantizers), **vars(layers), **vars(callbacks), **vars(zoo), **vars(training),
+        "sdbnn_larq": sdbnn_larq, "zoo": zoo, "lq": lq, "tf": tf, "model": model,
+        "images": images, "labels": labels, "x": images, "y": labels,
+    }  # fmt: skip
+    exec(code, names)
+
+
+def test_every_public_layer_and_quantizer_has_an_example():
+    shown = {parameter.id for parameter in examples()}
+    assert {"EDESign", "WeightSelfDistribution", "ActivationSelfDistribution", "SymmetricQuantConv2D"} <= shown

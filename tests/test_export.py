@@ -1,0 +1,186 @@
+"""Export to Larq Compute Engine and OpenVINO; every successful export here is also verified block by block."""
+
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sdbnn_larq import convert, layers, zoo
+
+# isort: split
+import larq as lq  # needs the Keras that sdbnn_larq chooses
+
+MODULES = {"lce": "larq_compute_engine", "openvino": "openvino"}
+SUFFIXES = {"lce": ".tflite", "openvino": ".xml"}
+
+
+@pytest.fixture(params=MODULES)
+def target(request) -> str:
+    pytest.importorskip(MODULES[request.param])
+    return request.param
+
+
+def export(target: str, model: tf.keras.Model, folder, **kwargs):
+    return getattr(convert, f"to_{target}")(model, folder / f"model{SUFFIXES[target]}", **kwargs)
+
+
+def randomised(model: tf.keras.Model) -> tf.keras.Model:
+    """Gives every weight a value that a mistake in its use would show."""
+    draw = np.random.default_rng(1)
+    for weight in model.weights:
+        shape = tuple(weight.shape)
+        if "variance" in weight.name or "gamma" in weight.name:
+            weight.assign(draw.uniform(0.5, 2.0, shape))
+        elif len(shape) < 4 or "alpha" in weight.name:
+            weight.assign(draw.normal(0.0, 0.3, shape))
+        else:
+            weight.assign(draw.normal(0.0, 0.1, shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "limits"),
+    [
+        ("ResNet20", 32, {"lce": 120e3}),
+        ("VGGSmall", 32, {}),
+        ("CifarResNet18", 32, {}),
+        ("ResNet18", 96, {"lce": 5.5e6, "openvino": 5.5e6}),  # the file's size does not depend on the image's
+    ],
+)
+def test_zoo(target, tmp_path, name, size, limits):
+    model = randomised(zoo.get_model(name, input_shape=(size, size, 3)))
+    report = export(target, model, tmp_path)
+    assert report.blocks >= sum(isinstance(layer, layers.ActivationSelfDistribution) for layer in model.layers)
+    assert report.max_difference <= 1e-4
+    assert sorted(report.files) == sorted(map(str, tmp_path.iterdir()))
+    assert sum(report.files.values()) <= limits.get(target, 1e9)
+    if target == "openvino":
+        assert report.exact_blocks == sum(
+            isinstance(layer, layers.ActivationSelfDistribution) for layer in model.layers
+        )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"include_top": False, "self_distribution": None},
+        {"binary_weights": False},
+        {"binary": False, "classifier_activation": None},
+    ],
+)
+def test_options_of_the_zoo(target, tmp_path, options):
+    export(target, randomised(zoo.ResNet20(input_shape=(32, 32, 3), **options)), tmp_path)
+
+
+def test_batch_size(target, tmp_path):
+    assert export(target, zoo.ResNet20(), tmp_path, batch_size=3, images=np.ones((4, 32, 32, 3))).top1_agreement == 1.0
+
+
+def users_model(*body: tf.keras.layers.Layer) -> tf.keras.Model:
+    return randomised(tf.keras.Sequential([tf.keras.Input((10, 10, 8)), *body]))
+
+
+BINARY = {"input_quantizer": "ste_sign", "kernel_quantizer": "magnitude_aware_sign", "kernel_constraint": "weight_clip"}
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("strides", [1, 2])
+@pytest.mark.parametrize("pad_values", [0.0, 1.0])
+def test_padding_in_openvino(tmp_path, padding, strides, pad_values):
+    pytest.importorskip("openvino")
+    model = users_model(
+        tf.keras.layers.Conv2D(16, 1),
+        lq.layers.QuantConv2D(16, 3, strides, padding, pad_values=pad_values, **BINARY),
+        tf.keras.layers.MaxPool2D(3, 2, padding),
+        tf.keras.layers.PReLU(),
+        layers.ActivationSelfDistribution(mode="static"),
+        tf.keras.layers.Conv2D(8, 3, strides, "same", activation="relu"),
+        tf.keras.layers.Flatten(),
+        lq.layers.QuantDense(7, **BINARY),
+        tf.keras.layers.Dense(5, activation="softmax"),
+    )
+    export("openvino", model, tmp_path)
+
+
+def wrong_padding(layer, x):
+    """TensorFlow's SAME where the layer's padding is symmetric."""
+    from sdbnn_larq.convert import _openvino_layers as emit
+
+    pads = zip(*(emit.same_padding(8, 3, stride) for stride in layer.strides))
+    return emit._convolution(layer, x, emit.kernel_of(layer), list(layer.strides), [list(p) for p in pads], [1, 1])
+
+
+def test_planted_padding_is_caught_in_openvino(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    from sdbnn_larq.convert._openvino_layers import EMITTERS
+
+    monkeypatch.setitem(EMITTERS, layers.SymmetricQuantConv2D, wrong_padding)
+    with pytest.raises(RuntimeError, match=r"Block 'layer2_0_conv1' must agree with Keras exactly\. Received: \d+ of"):
+        export("openvino", randomised(zoo.ResNet20()), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_converters_own_mistake_is_caught_in_lce(tmp_path):
+    pytest.importorskip("larq_compute_engine")
+    model = users_model(
+        layers.ActivationSelfDistribution(name="asd"),
+        tf.keras.layers.ZeroPadding2D(1),  # taken for SAME, which pads (0, 1)
+        tf.keras.layers.Conv2D(4, 3, 2, name="conv2d"),
+        layers.ActivationSelfDistribution(),
+        tf.keras.layers.GlobalAveragePooling2D(),
+    )
+    with pytest.raises(RuntimeError, match="Block 'conv2d' must agree with Keras to "):
+        export("lce", model, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_unsupported_layer_is_named(tmp_path):
+    pytest.importorskip("openvino")
+    with pytest.raises(ValueError, match=r"Received: layer 'odd' \(SpatialDropout2D\)\.$"):
+        export("openvino", users_model(tf.keras.layers.SpatialDropout2D(0.5, name="odd")), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (tf.keras.layers.Conv2D(12, 1), "with 12 1-bit input channels, not a multiple of 8"),
+        (tf.keras.layers.Dropout(0.1), "with 1-bit inputs, directly behind the model's input"),
+    ],
+)
+def test_1_bit_convolution_that_openvino_gets_wrong(tmp_path, first, reason):
+    pytest.importorskip("openvino")
+    with pytest.raises(ValueError, match=rf"Received: layer 'odd' \(QuantConv2D\) {reason}\.$"):
+        export("openvino", users_model(first, lq.layers.QuantConv2D(16, 3, name="odd", **BINARY)), tmp_path)
+
+
+def test_1_bit_layer_that_would_be_float_is_named(tmp_path):
+    pytest.importorskip("larq_compute_engine")
+    model = users_model(tf.keras.layers.Flatten(), lq.layers.QuantDense(7, name="wide", **BINARY))
+    with pytest.raises(ValueError, match=r"must become a 1-bit convolution\. Received: 0 of 1 did.*wide\.$"):
+        export("lce", model, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_path_that_cannot_be_written(target, tmp_path):
+    with pytest.raises(OSError, match=r"`path` must be a file in a writable folder\. Received: "):
+        export(target, zoo.ResNet20(), tmp_path / "missing")
+
+
+def test_wrong_suffix(target, tmp_path):
+    with pytest.raises(ValueError, match="`path` must end in "):
+        getattr(convert, f"to_{target}")(zoo.ResNet20(), tmp_path / "model.onnx")
+
+
+def test_images_of_another_shape(target, tmp_path):
+    with pytest.raises(ValueError, match=r"`images` must have the shape \(n, 32, 32, 3\)\. Received: \(1, 28, 28, 1\)"):
+        export(target, zoo.ResNet20(), tmp_path, images=np.zeros((1, 28, 28, 1)))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("target", MODULES)
+def test_missing_runtime_names_its_extra(target, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, MODULES[target], None)
+    with pytest.raises(ImportError, match=rf"sdbnn_larq\[{target}\]"):
+        getattr(convert, f"to_{target}")(zoo.ResNet20(), tmp_path / "model")

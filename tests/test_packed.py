@@ -1,0 +1,238 @@
+"""Files of packed weights: exact, small, and refused when damaged."""
+
+import larq as lq
+import numpy as np
+import pytest
+import safetensors.numpy
+import tensorflow as tf
+
+from sdbnn_larq import zoo
+from sdbnn_larq.zoo import _packed
+from sdbnn_larq.zoo._names import named_weights
+
+HALF = ("logits/kernel", "*_asd_*")
+
+
+def randomize(model: tf.keras.Model, seed: int = 0) -> tf.keras.Model:
+    """Draws all weights, also those that start at a constant."""
+    r = np.random.RandomState(seed)
+    for name, weight in named_weights(model).items():
+        value = r.uniform(0.5, 1.5, weight.shape) if "variance" in name else r.standard_normal(weight.shape)
+        weight.assign(value)
+    return model
+
+
+def small_model(name: str = "small") -> tf.keras.Model:
+    return tf.keras.Sequential(
+        [
+            lq.layers.QuantConv2D(5, 3, kernel_quantizer="wsd_sign", input_shape=(6, 6, 3)),
+            tf.keras.layers.BatchNormalization(),
+            lq.layers.QuantSeparableConv2D(
+                4,
+                3,
+                input_quantizer="ste_sign",
+                depthwise_quantizer="wsd_sign",
+                pointwise_quantizer="ste_sign",
+            ),
+            tf.keras.layers.Flatten(),
+            lq.layers.QuantDense(3, kernel_quantizer="wsd_sign"),
+        ],
+        name=name,
+    )
+
+
+def images(model: tf.keras.Model) -> np.ndarray:
+    return np.random.RandomState(1).standard_normal((4, *model.input_shape[1:])).astype(np.float32)
+
+
+def values(model: tf.keras.Model) -> list[np.ndarray]:
+    return [weight.numpy() for weight in named_weights(model).values()]
+
+
+def assert_equal(a: list[np.ndarray], b: list[np.ndarray]) -> None:
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "limit", "half"),
+    [("ResNet20", 70_000, ()), ("VGGSmall", 1_000_000, HALF), ("CifarResNet18", 2_500_000, HALF)],
+)
+def test_size_and_predictions(tmp_path, name, limit, half):
+    path = tmp_path / "weights.safetensors"
+    model = randomize(zoo.get_model(name))
+    for name_, weight in named_weights(model).items():  # float16 is exact for what it can represent
+        if half and ("_asd_" in name_ or name_ == "logits/kernel"):
+            weight.assign(weight.numpy().astype(np.float16))
+    zoo.save_packed(model, path, {"classes": ["a"]}, half=half)
+    assert path.stat().st_size < limit
+    other = zoo.get_model(name)
+    assert zoo.load_packed(other, path) == {"classes": ["a"]}
+    np.testing.assert_array_equal(model(images(model)), other(images(model)))
+
+
+def test_depthwise_pointwise_and_dense_kernels(tmp_path):
+    model, other = randomize(small_model()), small_model()
+    zoo.save_packed(model, tmp_path / "a", half=[])
+    zoo.load_packed(other, tmp_path / "a")
+    np.testing.assert_array_equal(model(images(model)), other(images(model)))
+    stored = safetensors.numpy.load_file(tmp_path / "a")
+    assert stored["sign_bits"].size == sum(
+        (np.size(weight) + 7) // 8 for name, weight in named_weights(model).items() if name.endswith("kernel")
+    )
+
+
+def test_kernel_that_one_bit_cannot_give_is_saved_in_full(tmp_path):
+    def build():
+        return tf.keras.Sequential(
+            [lq.layers.QuantConv2DTranspose(4, 3, kernel_quantizer="wsd_sign", input_shape=(4, 4, 2))], name="up"
+        )
+
+    model, other = build(), build()
+    kernel = next(iter(named_weights(model).values()))
+    kernel.assign(np.random.RandomState(0).standard_normal(kernel.shape) * np.array([1.0, 1e-6]))
+    zoo.save_packed(model, tmp_path / "a")
+    zoo.load_packed(other, tmp_path / "a")
+    assert_equal(values(model), values(other))
+
+
+def test_latent_weights_keep_sign_and_mean_magnitude(tmp_path):
+    model = randomize(small_model())
+    zoo.save_packed(model, tmp_path / "a")
+    before = model.layers[0].kernel.latent_variable.numpy()
+    zoo.load_packed(model, tmp_path / "a")
+    after = model.layers[0].kernel.latent_variable.numpy()
+    np.testing.assert_allclose(np.abs(after), np.broadcast_to(np.abs(before).mean((0, 1, 2)), after.shape), rtol=1e-3)
+
+
+def test_training_goes_on_from_a_packed_file(tmp_path):
+    tf.keras.utils.set_random_seed(0)
+    model = small_model()
+    zoo.save_packed(model, tmp_path / "a")
+    zoo.load_packed(model, tmp_path / "a")
+    signs = np.sign(model.layers[0].kernel.latent_variable)
+    x = np.random.RandomState(0).standard_normal((96, 6, 6, 3)).astype(np.float32)
+    y = x[:, :3].mean((1, 2)).argmax(-1)
+    trained = tf.keras.Sequential([model, tf.keras.layers.BatchNormalization()])
+    trained.compile(tf.keras.optimizers.Adam(0.01), tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    losses = trained.fit(x, y, batch_size=32, epochs=30, verbose=0).history["loss"]
+    assert losses[-1] < 0.7 * losses[0]
+    assert np.any(np.sign(model.layers[0].kernel.latent_variable) != signs)
+
+
+def test_crafted_file_with_a_right_checksum(tmp_path):
+    zoo.save_packed(small_model(), tmp_path / "a")
+    with safetensors.safe_open(tmp_path / "a", "np") as file:
+        header = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    arrays["latent"] = arrays.pop("float32")
+    header["sha256"] = _packed._checksum(arrays, header)
+    safetensors.numpy.save_file(arrays, tmp_path / "a", header)
+    with pytest.raises(ValueError, match="arrays that are not those of its model"):
+        zoo.load_packed(small_model(), tmp_path / "a")
+
+
+def damage(content: bytes, r: np.random.RandomState) -> bytes:
+    damaged = bytearray(content)
+    kind = r.randint(5)
+    at = r.randint(len(content)) if r.rand() < 0.5 else r.randint(min(len(content), 700))
+    if kind == 0:
+        damaged[at] ^= 1 << r.randint(8)
+    elif kind == 1:
+        del damaged[at:]
+    elif kind == 2:
+        damaged[at : at + r.randint(1, 9)] = r.bytes(r.randint(9))
+    elif kind == 3:
+        damaged += r.bytes(r.randint(1, 4000))
+    else:
+        other = r.randint(len(content))
+        damaged[at : at + 16], damaged[other : other + 16] = content[other : other + 16], content[at : at + 16]
+    return bytes(damaged)
+
+
+def test_fuzz(tmp_path):
+    path = tmp_path / "a"
+    zoo.save_packed(randomize(small_model()), path, {"note": "fuzz"})
+    content = path.read_bytes()
+    model = randomize(small_model(), seed=1)
+    zoo.load_packed(model, path)
+    right = values(model)
+    randomize(model, seed=1)
+    before, r = values(model), np.random.RandomState(0)
+    refused = 0
+    for i in range(1200):
+        path.write_bytes(damage(content, r))
+        try:
+            metadata = zoo.load_packed(model, path)
+        except ValueError:
+            refused += 1
+            if i % 20 == 0:
+                assert_equal(values(model), before)
+        else:  # the damage left the content as it was
+            assert metadata == {"note": "fuzz"}
+            assert_equal(values(model), right)
+            randomize(model, seed=1)
+    assert refused > 1100
+
+
+@pytest.mark.parametrize("size", [0, 7, 8, 9])
+def test_short_files(tmp_path, size):
+    (tmp_path / "a").write_bytes(b"\0" * size)
+    with pytest.raises(ValueError, match="must be an undamaged file"):
+        zoo.load_packed(small_model(), tmp_path / "a")
+
+
+def test_oversized_file_is_refused_unread(tmp_path):
+    path = tmp_path / "a"
+    zoo.save_packed(small_model(), path)
+    with path.open("r+b") as file:
+        file.truncate(2**40)  # sparse
+    with pytest.raises(ValueError, match=r"1,099,511,627,776 bytes instead of"):
+        zoo.load_packed(small_model(), path)
+
+
+def test_missing_file(tmp_path):
+    with pytest.raises(ValueError, match="No such file"):
+        zoo.load_packed(small_model(), tmp_path / "a")
+
+
+def test_other_architecture(tmp_path):
+    zoo.save_packed(small_model("large"), tmp_path / "a")
+    with pytest.raises(ValueError, match=r"weights of small.*with weights of large"):
+        zoo.load_packed(small_model(), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_classes": 7}, r"logits/kernel of shape \(64, 10\) instead of \(64, 7\)"),
+        ({"self_distribution": "activation"}, "surplus layer1_0_conv1/alpha_bias"),
+        ({"include_top": False}, "surplus bn2/gamma"),
+        ({"binary_weights": False}, "layer1_0_conv1/kernel for a 1-bit quantizer"),
+    ],
+)
+def test_other_options(tmp_path, options, message):
+    zoo.save_packed(zoo.ResNet20(), tmp_path / "a")
+    other = zoo.ResNet20(**options)
+    before = values(other)
+    with pytest.raises(ValueError, match=message):
+        zoo.load_packed(other, tmp_path / "a")
+    assert_equal(values(other), before)
+
+
+def test_failed_save_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a"
+    zoo.save_packed(small_model(), path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="`metadata` must be"):
+        zoo.save_packed(small_model(), path, {"a": object()})
+    with pytest.raises(ValueError, match="`metadata` must be short"):
+        zoo.save_packed(small_model(), path, {"a": "b" * 2**18})
+    with pytest.raises(ValueError, match="`half` must match"):
+        zoo.save_packed(small_model(), path, half=["nothing"])
+    model = randomize(small_model())
+    model.layers[1].gamma.assign([1e6] * 5)
+    with pytest.raises(ValueError, match="within float16's range"):
+        zoo.save_packed(model, path, half="*")
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]

@@ -1,0 +1,148 @@
+"""A user's own model with SD-BNN's parts, given by name, in every form and format that Keras 2 has."""
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricMaxPool2D, SymmetricQuantConv2D
+from sdbnn_larq.quantizers import EDESign, WeightSelfDistribution
+
+RANDOM = np.random.RandomState(0)
+IMAGES, TARGETS = RANDOM.standard_normal((8, 8, 8, 3)).astype(np.float32), RANDOM.standard_normal((8, 2))
+
+
+def body():
+    binary = {"input_quantizer": "ede_sign", "kernel_quantizer": "wsd_sign", "use_bias": False}
+    return [
+        lq.layers.QuantConv2D(16, 3, padding="same", **binary),
+        tf.keras.layers.BatchNormalization(),
+        HardTanh(),
+        ActivationSelfDistribution(4),
+        SymmetricQuantConv2D(8, 3, strides=2, **binary),
+        ActivationSelfDistribution(mode="static"),
+        SymmetricMaxPool2D(3, 2),
+        tf.keras.layers.Flatten(),
+        lq.layers.QuantDense(
+            2, input_quantizer="approx_sign", kernel_quantizer=WeightSelfDistribution("ste_sign", scale=0.5)
+        ),
+    ]
+
+
+@lq.utils.register_keras_custom_object
+class SubclassedModel(tf.keras.Model):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.body = body()
+
+    def call(self, inputs):
+        for layer in self.body:
+            inputs = layer(inputs)
+        return inputs
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+class UnregisteredModel(SubclassedModel):
+    pass
+
+
+def functional_model():
+    x = inputs = tf.keras.Input((8, 8, 3))
+    for layer in body():
+        x = layer(x)
+    return tf.keras.Model(inputs, x)
+
+
+FORMS = {
+    "sequential": lambda: tf.keras.Sequential([tf.keras.Input((8, 8, 3)), *body()]),
+    "functional": functional_model,
+    "subclassed": SubclassedModel,
+    "unregistered": UnregisteredModel,
+}
+
+
+def trained_model(form):
+    """One step from its initial weights, α drawn anew, each t and k a number of its own."""
+    model = FORMS[form]()
+    model.compile(tf.keras.optimizers.SGD(0.01), "mse")
+    model.train_on_batch(IMAGES, TARGETS)
+    for module in model.submodules:
+        if isinstance(module, WeightSelfDistribution):
+            module.alpha.assign(RANDOM.standard_normal(module.alpha.shape))
+    for i, module in enumerate(ede_signs(model)):
+        module.t.assign(0.3 + 0.1 * i)
+        module.k.assign(2.5 + i)
+    return model
+
+
+def ede_signs(model):
+    return [m for m in model.submodules if isinstance(m, EDESign)]
+
+
+def sharpness(model):
+    return sorted((m.t.numpy(), m.k.numpy()) for m in ede_signs(model))
+
+
+def assert_same(model, loaded):
+    assert len(ede_signs(model)) == 4
+    assert sharpness(loaded) == sharpness(model)
+    np.testing.assert_array_equal(loaded.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0))
+
+
+def assert_same_after_a_step(model, loaded):
+    """The pseudo-gradients are the same too."""
+    before = model.get_weights()
+    for m in (model, loaded):
+        m.train_on_batch(IMAGES, TARGETS)
+    after = model.get_weights()
+    assert all((old != new).any() for old, new in zip(before, after))
+    for value, expected in zip(loaded.get_weights(), after, strict=True):
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("form", "suffix"),
+    [
+        *[(form, suffix) for form in ("sequential", "functional") for suffix in (".keras", ".h5", "")],
+        ("subclassed", ".keras"),
+        ("subclassed", ""),
+        ("unregistered", ""),
+    ],
+)
+def test_save_and_load(form, suffix, tmp_path):
+    model = trained_model(form)
+    path = tmp_path / f"model{suffix}"
+    model.save(path)
+    loaded = tf.keras.models.load_model(path)
+    assert_same(model, loaded)
+    assert_same_after_a_step(model, loaded)
+
+
+@pytest.mark.parametrize("form", ["functional", "subclassed"])
+def test_weights_alone(form, tmp_path):
+    model, other = trained_model(form), trained_model(form)
+    model.save_weights(tmp_path / "weights.h5")
+    other.load_weights(tmp_path / "weights.h5")
+    np.testing.assert_array_equal(other.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0))
+
+
+@pytest.mark.parametrize("form", ["sequential", "functional"])
+def test_clone_model(form):
+    model = trained_model(form)
+    clone = tf.keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert_same(model, clone)
+    for m, other in zip(ede_signs(clone), ede_signs(model)):
+        assert m.t is not other.t
+
+
+@pytest.mark.parametrize("form", ["sequential", "functional"])
+def test_from_keras_to_hdf5(form, tmp_path):
+    model = trained_model(form)
+    model.save(tmp_path / "model.keras")
+    loaded = tf.keras.models.load_model(tmp_path / "model.keras")
+    # The kernel of a Larq layer loaded from .keras is just "kernel", so that HDF5 cannot tell the momenta apart.
+    loaded.save(tmp_path / "model.h5", include_optimizer=False)
+    assert_same(model, tf.keras.models.load_model(tmp_path / "model.h5"))

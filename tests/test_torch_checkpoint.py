@@ -1,0 +1,149 @@
+"""Checkpoints in the authors' layout: exact, complete, and refused when they are anything else."""
+
+import ast
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from golden_rule import draw, golden_input
+
+from sdbnn_larq import convert, zoo
+from sdbnn_larq.zoo._names import named_weights
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "resnet20.npz")
+KEYS = {str(key): ast.literal_eval(shape) for key, shape in zip(GOLDEN["keys"], GOLDEN["shapes"])}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return zoo.ResNet20(classifier_activation=None)
+
+
+@pytest.fixture
+def state():
+    return {key: draw(key, shape) for key, shape in KEYS.items()}
+
+
+def write_torch(path, state):
+    torch = pytest.importorskip("torch")
+    tensors = {key: torch.tensor(value) for key, value in state.items()}
+    torch.save({"epoch": 3, "best_prec1": torch.tensor(86.9), "state_dict": tensors}, path)
+    return path
+
+
+def write_npz(path, state):
+    np.savez(path, **state)
+    return path
+
+
+@pytest.mark.parametrize("name", ["mapping", "prefix", "a.npz", "a.pth", "a.th", "a.pth.tar"])
+def test_golden_logits(tmp_path, model, state, name):
+    for weight in named_weights(model).values():
+        weight.assign(np.zeros(weight.shape))
+    source = state
+    if name == "prefix":
+        source = {f"module.{key}": value for key, value in state.items()}
+    elif name.startswith("a."):
+        source = (write_npz if name == "a.npz" else write_torch)(tmp_path / name, state)
+    unused = convert.load_torch_checkpoint(model, source)
+    assert all(key.endswith("num_batches_tracked") for key in unused)
+    np.testing.assert_allclose(model(golden_input()), GOLDEN["logits_eval"], rtol=1e-5, atol=1e-6)
+
+
+def test_names_and_shapes_are_those_of_the_authors(model):
+    assert set(convert.to_torch_state_dict(model, prefix="module.")) == {f"module.{key}" for key in KEYS}
+    state = convert.to_torch_state_dict(model)
+    assert {key: value.shape for key, value in state.items()} == KEYS
+
+
+@pytest.mark.parametrize("options", [{}, {"binary_weights": False}, {"binary": False}], ids=str)
+@pytest.mark.parametrize("name", zoo.list_models())
+def test_round_trip(name, options):
+    model = zoo.get_model(name, **options)
+    r = np.random.RandomState(0)
+    before = {key: r.standard_normal(w.shape).astype(np.float32) for key, w in named_weights(model).items()}
+    for key, weight in named_weights(model).items():
+        weight.assign(before[key])
+    state = convert.to_torch_state_dict(model)
+    for weight in named_weights(model).values():
+        weight.assign(np.zeros(weight.shape))
+    convert.load_torch_checkpoint(model, state)
+    for key, weight in named_weights(model).items():
+        np.testing.assert_array_equal(weight, before[key], err_msg=key)
+
+
+def test_teacher_in_the_layout_of_torchvision():
+    model = zoo.FloatResNet34()
+    state = convert.to_torch_state_dict(model)
+    counters = [key for key in state if key.endswith("num_batches_tracked")]
+    assert len(state) - len(counters) == 182
+    assert sum(value.size for key, value in state.items() if "running" not in key) - len(counters) == 21_797_672
+    assert state["layer4.0.downsample.0.weight"].shape == (512, 256, 1, 1)
+    assert convert.load_torch_checkpoint(model, state) == sorted(counters)
+
+
+def test_one_error_names_all_that_does_not_fit(model, state):
+    before = [weight.numpy() for weight in model.weights]
+    del state["bn1.bias"]
+    state["other.weight"] = np.zeros(3)
+    state["linear.bias"] = np.zeros(11)
+    with pytest.raises(ValueError, match=r"missing bn1.bias, surplus other.weight, linear.bias of shape") as error:
+        convert.load_torch_checkpoint(model, state)
+    assert "\n" not in str(error.value)
+    for weight, value in zip(model.weights, before):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_alpha_is_unused_by_float_weights_and_named(state):
+    unused = convert.load_torch_checkpoint(zoo.ResNet20(binary_weights=False), state)
+    assert "layer1.0.conv1.alpha" in unused
+
+
+def test_entry_with_and_without_prefix(model, state):
+    state["module.conv1.weight"] = state["conv1.weight"]
+    with pytest.raises(ValueError, match="each entry once"):
+        convert.load_torch_checkpoint(model, state)
+
+
+def test_half_precision(model, state):
+    torch = pytest.importorskip("torch")
+    convert.load_torch_checkpoint(model, {key: torch.tensor(value).bfloat16() for key, value in state.items()})
+
+
+class _Payload:
+    """Unpickled, it would make a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def test_pickle_that_runs_code_is_refused(tmp_path, model):
+    torch = pytest.importorskip("torch")
+    torch.save({"state_dict": _Payload(tmp_path / "run")}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="holds arrays only"):
+        convert.load_torch_checkpoint(model, tmp_path / "a.pth")
+    np.savez(tmp_path / "a.npz", a=np.array([_Payload(tmp_path / "run")], object))
+    with pytest.raises(ValueError, match="holds arrays only"):
+        convert.load_torch_checkpoint(model, tmp_path / "a.npz")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["a.pth", "a.npz"])
+@pytest.mark.parametrize("share", [0, 0.1, 0.9])
+def test_truncated_files(tmp_path, model, state, name, share):
+    path = (write_npz if name == "a.npz" else write_torch)(tmp_path / name, state)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match="`source` must be a checkpoint") as error:
+        convert.load_torch_checkpoint(model, path)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("source", ["missing.pth", {}, {"conv1.weight": "text"}])
+def test_other_sources(model, source):
+    with pytest.raises(ValueError, match="`source` must"):
+        convert.load_torch_checkpoint(model, source)

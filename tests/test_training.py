@@ -1,0 +1,146 @@
+"""Data sets, preprocessing and the optimizer."""
+
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from zookeeper import configure
+
+from sdbnn_larq.training import SGDL2, Cifar10, Digits, ImageFolder
+from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.training.preprocessing import normalize, random_shift_and_flip
+
+
+def configured(component, **fields):
+    configure(component, fields)
+    return component
+
+
+def write_image(path, color, size=(40, 36)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.broadcast_to(np.array(color, np.uint8), (*size, 3))
+    path.write_bytes(tf.io.encode_png(pixels).numpy())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
+        for i in range(10):
+            write_image(tmp_path / name / f"{i}.png", color)
+    return tmp_path
+
+
+def test_sgd_decays_through_the_momentum_as_pytorch_does():
+    optimizer = SGDL2(0.1, momentum=0.9, l2=0.5)
+    weight = tf.Variable([1.0, -2.0])
+    expected, velocity = np.array([1.0, -2.0]), np.zeros(2)
+    for gradient in ([0.3, 0.1], [-0.2, 0.4], [0.0, 0.0]):
+        optimizer.apply_gradients([(tf.constant(gradient), weight)])
+        velocity = 0.9 * velocity + np.array(gradient) + 0.5 * expected
+        expected = expected - 0.1 * velocity
+    np.testing.assert_allclose(weight, expected, rtol=1e-6)
+    assert SGDL2.from_config(optimizer.get_config()).l2 == 0.5
+    with pytest.raises(ValueError, match="l2=-1"):
+        SGDL2(l2=-1)
+
+
+def test_normalize():
+    image = np.full((1, 2, 2, 3), 255, np.uint8)
+    np.testing.assert_allclose(
+        normalize(image)[0, 0, 0], [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
+    )
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_random_shift_and_flip_gives_shifted_images(flip):
+    tf.random.set_seed(0)
+    image = np.arange(1, 5 * 6 * 3 + 1, dtype=np.uint8).reshape(5, 6, 3)
+    padded = np.pad(image, [(2, 2), (2, 2), (0, 0)])
+    mirrored = padded[:, ::-1]
+    possible = {
+        version[dy : dy + 5, dx : dx + 6].tobytes(): None
+        for version in ((padded, mirrored) if flip else (padded,))
+        for dy in range(5)
+        for dx in range(5)
+    }
+    outputs = {one.tobytes() for one in random_shift_and_flip(np.stack([image] * 500), 2, flip).numpy()}
+    assert outputs <= possible.keys()
+    assert len(outputs) > len(possible) * 0.9
+
+
+def test_digits_are_split_without_overlap():
+    splits = configured(Digits()).splits
+    assert sum(len(labels) for _, labels in splits.values()) == 1797
+    assert len(splits["test"][1]) == pytest.approx(359, abs=3)
+    for images, labels in splits.values():
+        assert images.shape[1:] == (32, 32, 3)
+        assert images.dtype == np.uint8
+        assert np.bincount(labels, minlength=10).min() >= 0.08 * len(labels)
+    assert splits["train"][0].max() == 255
+
+
+def test_image_folder(folder):
+    dataset = configured(ImageFolder(), directory=str(folder))
+    assert dataset.class_names == ["blue", "red"]
+    images, labels = dataset.splits["train"]
+    assert np.bincount(labels).tolist() == [8, 8]
+    np.testing.assert_array_equal(images[labels == 1][0, 0, 0], (255, 0, 0))
+
+
+def test_unreadable_image_is_named_once_or_refused(folder, capsys):
+    (folder / "red" / "broken.png").write_bytes(b"no image")
+    configured(ImageFolder(), directory=str(folder)).train()
+    assert capsys.readouterr().err.count("broken.png") == 1
+    with pytest.raises(ValueError, match=r"strict.*broken\.png"):
+        configured(ImageFolder(), directory=str(folder), strict=True).train()
+
+
+def test_empty_and_missing_folders(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ValueError, match="at least one readable image"):
+        configured(ImageFolder(), directory=str(tmp_path)).train()
+    with pytest.raises(ValueError, match="one sub-folder a class"):
+        configured(ImageFolder(), directory=str(tmp_path / "a")).train()
+    with pytest.raises(ValueError, match="no folder"):
+        configured(ImageFolder(), directory=str(tmp_path / "b")).train()
+
+
+def examples(image=None, label=0):
+    image = np.zeros((8, 8, 3), np.float32) if image is None else image
+    return tf.data.Dataset.from_tensors({"image": image, "label": label})
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (examples(np.zeros((8, 8, 4), np.float32)), "shape"),
+        (examples(np.zeros((8, 8), np.float32)), "shape"),
+        (examples(label=3), r"Labels of it must be from 0 to 2. Received: 3"),
+        (examples(label=-1), "Labels"),
+        (examples(np.full((8, 8, 3), np.nan, np.float32)), "NaN"),
+        (examples().take(0), "at least one image"),
+        (tf.data.Dataset.range(3), "dictionary"),
+    ],
+)
+def test_data_check(data, message):
+    with pytest.raises(ValueError, match=message):
+        check_examples(data, "it", 3, (8, 8, 3))
+
+
+def test_data_check_accepts_good_data():
+    check_examples(examples().repeat(3), "it", 3, (8, 8, 3))
+
+
+def test_cifar10_without_its_files_says_where_it_looked(tmp_path):
+    with pytest.raises(ValueError, match=r"data_dir.*cifar10"):
+        configured(Cifar10(), data_dir=str(tmp_path)).train()
+
+
+@pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="TFDS_DATA_DIR names no prepared CIFAR-10")
+def test_cifar10():
+    dataset = configured(Cifar10())
+    assert [dataset.train()[1], dataset.validation()[1], dataset.test()[1]] == [45_000, 5_000, 10_000]
+    labels = [int(example["label"]) for example in dataset.test()[0].as_numpy_iterator()]
+    assert np.bincount(labels).tolist() == [1000] * 10
+    assert dataset.class_names[0] == "airplane"

@@ -1,0 +1,158 @@
+"""What `weights=` takes: paths, URLs and tags, and what it refuses."""
+
+import hashlib
+import http.server
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sdbnn_larq import zoo
+from sdbnn_larq.zoo import _catalogue, _download
+from sdbnn_larq.zoo._weights import load_weights
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tf.keras.Sequential([tf.keras.layers.Dense(2, input_shape=(3,))], name="resnet20")
+
+
+@pytest.fixture
+def packed(tmp_path, model):
+    zoo.save_packed(model, tmp_path / "a.safetensors")
+    return tmp_path / "a.safetensors"
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    return tmp_path / "keras" / "sdbnn_larq"
+
+
+@pytest.fixture
+def registry(tmp_path, packed, monkeypatch):
+    sha256 = hashlib.sha256(packed.read_bytes()).hexdigest()
+    entry = {"architecture": "ResNet20", "tag": "cifar10", "file": packed.name, "sha256": sha256}
+    monkeypatch.setattr(_catalogue, "folder", lambda: tmp_path)
+    monkeypatch.setattr(_catalogue, "entries", lambda: [entry])
+    return entry
+
+
+def assert_loads(model, weights):
+    before = model.get_weights()
+    model.set_weights([np.zeros_like(value) for value in before])
+    load_weights(model, weights)
+    for value, expected in zip(model.get_weights(), before):
+        np.testing.assert_array_equal(value, expected)
+
+
+def test_none_and_paths(tmp_path, model, packed):
+    load_weights(model, None)
+    assert_loads(model, packed)
+    assert_loads(model, str(packed))
+    model.save_weights(tmp_path / "a.h5")
+    assert_loads(model, str(tmp_path / "a.h5"))
+
+
+def test_tag(model, registry):
+    assert_loads(model, "cifar10")
+    assert zoo.list_models(pretrained=True) == ["ResNet20"]
+
+
+def test_unknown_tag_names_those_that_exist(model, registry):
+    with pytest.raises(ValueError, match=r"a tag of resnet20: cifar10. Received: weights='imagenet'"):
+        load_weights(model, "imagenet")
+
+
+def test_published_file_with_another_hash(model, registry):
+    registry["sha256"] = "0" * 64
+    with pytest.raises(ValueError, match="must have SHA-256 0000"):
+        load_weights(model, "cifar10")
+
+
+def test_registry_is_complete():
+    for entry in json.loads((_catalogue.folder() / "registry.json").read_text()):
+        assert entry["architecture"] in zoo.list_models()
+        assert {"tag", "arguments", "sha256", "size", "dataset", "accuracy", "images", "licence"} <= entry.keys()
+
+
+def test_no_such_file(model):
+    with pytest.raises(ValueError, match="is not a file"):
+        load_weights(model, "missing.safetensors")
+
+
+def test_renamed_file(tmp_path, model, packed):
+    packed.rename(tmp_path / "a.h5")
+    with pytest.raises(ValueError, match="does not fit"):
+        load_weights(model, tmp_path / "a.h5")
+
+
+def test_file_url(model, packed, cache):
+    assert_loads(model, packed.as_uri())
+    packed.unlink()
+    assert_loads(model, packed.as_uri())  # from the cache
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_other_schemes_are_refused(model, cache):
+    with pytest.raises(ValueError, match="must start with https:// or file://"):
+        load_weights(model, "ftp://localhost/a.safetensors")
+
+
+def test_missing_url(model, tmp_path, cache):
+    with pytest.raises(ValueError, match="must be readable"):
+        load_weights(model, (tmp_path / "missing.safetensors").as_uri())
+    assert not list(cache.iterdir())
+
+
+def test_cache_that_cannot_be_written(tmp_path, model, packed, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match="KERAS_HOME"):
+        load_weights(model, packed.as_uri())
+
+
+def test_too_large_or_other_hash(packed, cache):
+    with pytest.raises(ValueError, match="more than 10 bytes"):
+        _download.fetch(packed.as_uri(), limit=10)
+    with pytest.raises(ValueError, match="must have SHA-256 0000"):
+        _download.fetch(packed.as_uri(), limit=10**6, sha256="0" * 64)
+    assert not list(cache.iterdir())
+
+
+def test_cached_file_with_another_hash_is_fetched_again(packed, cache):
+    sha256 = hashlib.sha256(packed.read_bytes()).hexdigest()
+    path = _download.fetch(packed.as_uri(), 10**6, sha256)
+    path.write_bytes(b"damaged")
+    assert _download.fetch(packed.as_uri(), 10**6, sha256).read_bytes() == packed.read_bytes()
+
+
+def test_fetching_at_once(packed, cache):
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(lambda _: _download.fetch(packed.as_uri(), 10**6), range(32)))
+    assert {path.read_bytes() for path in paths} == {packed.read_bytes()}
+    assert len(list(cache.iterdir())) == 1
+
+
+class _StopsMidway(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"a" * 400)
+
+    def log_message(self, *args):
+        pass
+
+
+def test_server_that_stops_midway(cache, monkeypatch):
+    monkeypatch.setattr(_download, "SCHEMES", ("http",))
+    with http.server.HTTPServer(("127.0.0.1", 0), _StopsMidway) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ValueError, match="stopped after 400 of 1,000 bytes"):
+            _download.fetch(f"http://127.0.0.1:{server.server_port}/a.safetensors", 10**6)
+        server.shutdown()
+    assert not list(cache.iterdir())
