@@ -1,6 +1,7 @@
 """Data sets, preprocessing and the optimizer."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -130,6 +131,44 @@ def test_data_check(data, message):
 
 def test_data_check_accepts_good_data():
     check_examples(examples().repeat(3), "it", 3, (8, 8, 3))
+
+
+def of_shapes(*shapes):
+    """Examples whose shapes are known only when they are read."""
+    images = [np.zeros(shape, np.uint8) for shape in shapes]
+    signature = {"image": tf.TensorSpec(None, tf.uint8), "label": tf.TensorSpec((), tf.int64)}
+    return tf.data.Dataset.from_generator(
+        lambda: ({"image": image, "label": 0} for image in images), output_signature=signature
+    )
+
+
+def test_data_check_names_the_first_bad_example():
+    labels = np.zeros(5000, np.int64)
+    labels[[1500, 3000]] = 7
+    images = np.zeros((5000, 8, 8, 3), np.float32)
+    with pytest.raises(ValueError, match=r"Received: 7 at 1500\."):
+        check_examples(tf.data.Dataset.from_tensor_slices({"image": images, "label": labels}), "it", 3, (8, 8, 3))
+    images[1200, 3, 4, 1] = np.inf
+    with pytest.raises(ValueError, match=r"infinity in image 1200\."):
+        check_examples(tf.data.Dataset.from_tensor_slices({"image": images, "label": labels}), "it", 3, (8, 8, 3))
+    good = (8, 8, 3)
+    check_examples(of_shapes(good, good), "it", 1, good)
+    for bad in ((9, 8, 3), (8, 8), (8, 8, 1), (1, 8, 8, 3)):
+        with pytest.raises(ValueError, match=re.escape(f"Received: {bad} in image 1500.")):
+            check_examples(of_shapes(*[good] * 1500, bad, good), "it", 1, good)
+
+
+def test_data_check_decodes_pictures():
+    def pictures(*contents):
+        return tf.data.Dataset.from_tensor_slices({"image": list(contents), "label": [0] * len(contents)})
+
+    jpeg = tf.io.encode_jpeg(tf.zeros((9, 7, 3), tf.uint8)).numpy()
+    png = tf.io.encode_png(tf.zeros((5, 6, 1), tf.uint8)).numpy()
+    check_examples(pictures(jpeg, png), "it", 1, (8, 8, 3))
+    for bad in (jpeg[: len(jpeg) // 2], b"no image", b""):
+        with pytest.raises(ValueError, match=r"readable.*after 2 good images") as error:
+            check_examples(pictures(jpeg, png, bad, jpeg), "it", 1, (8, 8, 3))
+        assert "\n" not in str(error.value)
 
 
 def test_cifar10_without_its_files_says_where_it_looked(tmp_path):

@@ -217,6 +217,8 @@ class TestRegistry:
         ("self_distribution", "all"),
         ("classifier_activation", "relu"),
         ("input_shape", (None, None, 3)),
+        ("input_shape", (32, 32)),
+        ("input_shape", 32),
     ],
 )
 def test_bad_option(option, value):

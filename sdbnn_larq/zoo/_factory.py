@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 import larq as lq
@@ -45,7 +45,8 @@ class SDBNNFactory(ModelFactory):
     dense_initializer = HE_NORMAL
     bias_initializer: str | dict = "zeros"
 
-    # larq-zoo's types for these two admit neither paths nor the Keras tensors of tf_keras.
+    # larq-zoo's types for these admit neither paths nor the Keras tensors of tf_keras, nor an error in one line.
+    input_shape: Any = Field(None)
     weights: Any = Field(None)
     input_tensor: Any = Field(None)
     classifier_activation: Optional[str] = Field("softmax")
@@ -60,6 +61,10 @@ class SDBNNFactory(ModelFactory):
     def image_input(self) -> utils.TensorType:
         if not hasattr(self, "_image_input"):
             shape = self.input_shape or getattr(getattr(self, "dataset", None), "image_shape", None)
+            if shape is not None and not (isinstance(shape, Sequence) and len(shape) == 3):
+                raise ValueError(
+                    f"`input_shape` must be height, width and channels. Received: input_shape={self.input_shape!r}."
+                )
             if shape is None and self.include_top:
                 shape = (self.image_size, self.image_size, 3)
             # `weights` has a check of its own in `load_weights`.
