@@ -33,7 +33,12 @@ def test_train_reports_and_saves(run):
     report = json.loads((output / "report.json").read_text())
     assert report["test_images"] == pytest.approx(0.4 * 1797, abs=6)
     assert report["model_bytes"] == 60_648
-    assert sorted(path.name for path in output.iterdir()) == ["history.csv", "model.keras", "report.json", "weights.h5"]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "history.csv",
+        "model.keras",
+        "report.json",
+        "weights.safetensors",
+    ]
     model = tf.keras.models.load_model(output / "model.keras")
     assert model.output_shape == (None, 10)
 
@@ -41,7 +46,9 @@ def test_train_reports_and_saves(run):
 def test_evaluate_gives_the_report_s_accuracy(run):
     output, _ = run
     fraction = "test_fraction=0.4", "validation_fraction=0.4"
-    result = sdbnn("evaluate", "ResNet20", "--weights", output / "weights.h5", "--dataset", "Digits", *fraction)
+    result = sdbnn(
+        "evaluate", "ResNet20", "--weights", output / "weights.safetensors", "--dataset", "Digits", *fraction
+    )
     assert result.exit_code == 0, result.output
     accuracy = json.loads((output / "report.json").read_text())["test_accuracy"]
     assert f"{accuracy:.2%}" in result.output
@@ -51,7 +58,7 @@ def test_predict_names_classes(run, tmp_path):
     output, _ = run
     image = tmp_path / "one.png"
     image.write_bytes(tf.io.encode_png(np.zeros((20, 30, 3), np.uint8)).numpy())
-    result = sdbnn("predict", "ResNet20", "--weights", output / "weights.h5", "--top", 10, image, image)
+    result = sdbnn("predict", "ResNet20", "--weights", output / "weights.safetensors", "--top", 10, image, image)
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert len(lines) == 2
@@ -108,6 +115,6 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkey
 def test_unreadable_image(run, tmp_path):
     output, _ = run
     (tmp_path / "broken.png").write_bytes(b"no image")
-    result = sdbnn("predict", "ResNet20", "--weights", output / "weights.h5", tmp_path / "broken.png")
+    result = sdbnn("predict", "ResNet20", "--weights", output / "weights.safetensors", tmp_path / "broken.png")
     assert result.exit_code == 2
     assert "broken.png" in result.stderr

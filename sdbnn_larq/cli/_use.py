@@ -8,9 +8,9 @@ from zookeeper.core.cli import ConfigParam
 from sdbnn_larq import zoo
 from sdbnn_larq.training import Cifar10, Digits, ImageFolder
 from sdbnn_larq.training._data_check import check_examples
-from sdbnn_larq.training._weights_file import read_metadata
 from sdbnn_larq.training.datasets import read_image
 from sdbnn_larq.training.preprocessing import normalize
+from sdbnn_larq.zoo._packed import read_metadata
 
 DATASETS = {dataset.__name__: dataset for dataset in (Cifar10, Digits, ImageFolder)}
 

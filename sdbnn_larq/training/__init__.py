@@ -3,6 +3,6 @@
 from sdbnn_larq.training.datasets import Cifar10, Digits, ImageFolder
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.optimizers import SGDL2
-from sdbnn_larq.training.preprocessing import SmallImages
+from sdbnn_larq.training.preprocessing import GrowingImages, SmallImages
 
-__all__ = ["SGDL2", "Cifar10", "Digits", "ImageFolder", "SmallImages", "TrainSDBNN"]
+__all__ = ["SGDL2", "Cifar10", "Digits", "GrowingImages", "ImageFolder", "SmallImages", "TrainSDBNN"]

@@ -1,12 +1,13 @@
 """The experiment: a zookeeper task trains a model on a data set and reports."""
 
-import json
+import functools
 import math
 import os
+import resource
 import statistics
+import sys
 import time
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, Optional
 
 import larq as lq
@@ -17,33 +18,38 @@ from zookeeper.core.component import base_getattr
 from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
+from sdbnn_larq.training import _provenance
 from sdbnn_larq.training._data_check import check_examples
-from sdbnn_larq.training._weights_file import save_weights
+from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
+from sdbnn_larq.training._run_folder import RunFolder
+from sdbnn_larq.training._strategy import is_chief, make_strategy
+from sdbnn_larq.training._survival import Progress, Signals, Survival, restore, variables
 from sdbnn_larq.training.optimizers import SGDL2
 from sdbnn_larq.training.preprocessing import SmallImages
+from sdbnn_larq.zoo import save_packed
 
+ROOM_FOR_LOGS = 20_000_000  # bytes
 OPTIONS = ("self_distribution", "binary_weights", "binary")  # that weights need to be used again
 
 
 class Throughput(tf.keras.callbacks.Callback):
-    """Training images a second of each epoch, validation excluded."""
+    """Logs the seconds of each epoch, and its training images a second, validation excluded."""
 
-    def __init__(self, images: int):
+    def __init__(self, images_per_step: int):
         super().__init__()
-        self.images = images
-        self.epochs: list[float] = []
+        self.images_per_step = images_per_step
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.began: float | None = time.perf_counter()
+        self.began = time.perf_counter()
+        self.steps, self.trained = 0, 0.0
 
-    def on_test_begin(self, logs=None):
-        if self.began is not None:
-            self.epochs.append(self.images / (time.perf_counter() - self.began))
-        self.began = None
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        self.trained = time.perf_counter() - self.began
 
-    def images_per_second(self) -> float:
-        """The median epoch's; the first, which compiles the graph, counts only if there is no other."""
-        return statistics.median(self.epochs[1:] or self.epochs)
+    def on_epoch_end(self, epoch, logs=None):
+        logs["seconds"] = time.perf_counter() - self.began
+        logs["images_per_second"] = self.steps * self.images_per_step / self.trained
 
 
 class TrainSDBNN(Experiment):
@@ -62,11 +68,14 @@ class TrainSDBNN(Experiment):
     t_min: float = Field(1e-3)  # the error decay estimator's sharpness, first epoch
     t_max: float = Field(1e1)  # and after the last
     seed: int = Field(0)
+    deterministic: bool = Field(True)  # operations that give the same bits each time
+    strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together
+    checkpoint_steps: int = Field(0)  # also save every so many steps, not just after each epoch
     data_dir: Optional[str] = Field(None)  # reaches the data set
 
     @Field
     def output_dir(self) -> str:
-        return os.path.join("runs", f"{type(self).__name__}-{datetime.now():%Y%m%d-%H%M%S}")
+        return os.path.join("runs", f"{type(self).__name__}-{_provenance.digest(self.configuration)}")
 
     @Field
     def optimizer(self):
@@ -76,84 +85,182 @@ class TrainSDBNN(Experiment):
         """Cosine to 0, per epoch."""
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / self.epochs))
 
-    def batches(self, split: str) -> tuple[tf.data.Dataset, int]:
-        """Checked and cached batches of a split as the model takes them, and the number of images."""
-        training = split == "train"
-        data, count = getattr(self.dataset, split)(decoders=self.preprocessing.decoders)
-        data = data.cache()
-        name = f"{type(self.dataset).__name__}'s {split} split"
-        check_examples(data, name, self.dataset.num_classes, self.model.input_shape[1:])
-        if training:
-            data = data.shuffle(count, seed=self.seed)
-        data = data.batch(self.batch_size, drop_remainder=training)
-        data = data.map(lambda batch: self.preprocessing(batch, training=training)).prefetch(2)
-        # tf.data's autotuner delays the end of an iterator to its next waking, 0.01 · (2ⁿ − 1) s after the epoch began.
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        return data.with_options(options), count
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All fields that say what is computed."""
+        if not hasattr(self, "_configuration"):
+            self._configuration = _provenance.configuration(self)
+        return self._configuration
+
+    def run(self) -> None:
+        """Trains, or goes on training, tests and reports; the folder `output_dir` holds it all."""
+        signals = Signals()
+        with signals.caught():
+            self.check()
+            self.prepare()
+            folder = RunFolder(self.output_dir)
+            report = folder.report()
+            if report is None:
+                report = self.train(folder, signals)
+            else:
+                print(f"{folder.path} holds this run, finished; remove it to train again.")
+            if self.chief:
+                self.print_report(report, folder)
 
     def check(self) -> None:
         """Checks fields that nothing else checks, before anything is written."""
-        for name, low in (("epochs", 1), ("batch_size", 1)):
+        for name, low in (("epochs", 1), ("batch_size", 1), ("checkpoint_steps", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"`{name}` must be at least {low}. Received: {name}={getattr(self, name)}.")
 
-    def run(self) -> None:
-        began = time.perf_counter()
-        self.check()
+    def prepare(self) -> None:
+        """Makes devices, seeds, model and data ready."""
+        strategy = make_strategy(self.strategy)
+        self.chief = is_chief(strategy)
+        replicas = strategy.num_replicas_in_sync
+        if self.batch_size % replicas:
+            raise ValueError(f"`batch_size` must be a multiple of {replicas} replicas. Received: {self.batch_size}.")
         tf.keras.utils.set_random_seed(self.seed)
-        model = self.model
-        train, train_count = self.batches("train")
-        validation, _ = self.batches("validation")
-        test, test_count = self.batches("test")
-        if train_count < self.batch_size:
-            raise ValueError(
-                f"`batch_size` must be at most the {train_count} training images. Received: {self.batch_size}."
-            )
-        output = Path(self.output_dir)
-        output.mkdir(parents=True, exist_ok=True)
-        model.compile(self.optimizer, self.loss, metrics=["accuracy"])
-        lq.models.summary(model)
-        throughput = Throughput(train_count // self.batch_size * self.batch_size)
-        model.fit(
-            train,
-            epochs=self.epochs,
-            validation_data=validation,
-            callbacks=[
-                throughput,
-                EDESchedule(self.t_min, self.t_max, self.epochs),
-                tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
-                tf.keras.callbacks.TerminateOnNaN(),
-                tf.keras.callbacks.CSVLogger(str(output / "history.csv")),
-            ],
+        if self.deterministic:
+            tf.config.experimental.enable_op_determinism()
+        with strategy.scope():
+            self.model.compile(self.optimizer, self.loss, metrics=["accuracy"])
+        data, count = self.examples("train")
+        if count < self.batch_size:
+            raise ValueError(f"`batch_size` must be at most the {count} training images. Received: {self.batch_size}.")
+        self.train_batches = TrainingBatches(
+            data, count, self.preprocessing, batch_size=self.batch_size, seed=self.seed, epochs=self.epochs
         )
-        _, accuracy = model.evaluate(test, verbose=0)
+        self.validation_batches, _ = self.evaluation_batches("validation")
+        self.test_batches, self.test_count = self.evaluation_batches("test")
+
+    def examples(self, split: str) -> tuple[tf.data.Dataset, int]:
+        """The checked examples of a split, and their number."""
+        data, count = getattr(self.dataset, split)(decoders=self.preprocessing.decoders)
+        name = f"{type(self.dataset).__name__}'s {split} split"
+        shape = tuple(m or d for m, d in zip(self.model.input_shape[1:], self.dataset.image_shape))
+        check_examples(data, name, self.dataset.num_classes, shape)
+        return data, count
+
+    def evaluation_batches(self, split: str) -> tuple[tf.data.Dataset, int]:
+        """A whole split in its order, as the model takes it, and the number of its images."""
+        data, count = self.examples(split)
+        if is_batched(self.preprocessing):
+            data = data.cache().batch(self.batch_size).map(self.prepared)
+        else:
+            data = data.map(self.prepared, num_parallel_calls=8).batch(self.batch_size)
+        return without_autotuner(data.prefetch(2)), count
+
+    def prepared(self, data: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        return self.preprocessing(data, training=False)
+
+    def fit(self, callbacks: Sequence[tf.keras.callbacks.Callback] = (), epoch: int = 0, step: int = 0) -> None:
+        """Trains the prepared model to the last epoch.
+
+        # Arguments
+            callbacks: called after those of the schedules.
+            epoch: to begin with, from 0.
+            step: of that epoch, from 0.
+        """
+        batches = self.train_batches
+        # Keras has no initial step: the rest of an interrupted epoch is a `fit` of its own.
+        starts = [(epoch, epoch + 1, step), (epoch + 1, self.epochs, 0)] if step else [(epoch, self.epochs, 0)]
+        for first, last, taken in starts:
+            if first == last:
+                continue
+            data = functools.partial(batches, first, taken)
+            self.model.fit(
+                self.model.distribute_strategy.distribute_datasets_from_function(data),
+                initial_epoch=first,
+                epochs=last,
+                steps_per_epoch=batches.steps - taken,
+                validation_data=self.validation_batches,
+                callbacks=[
+                    Throughput(self.batch_size),
+                    EDESchedule(self.t_min, self.t_max, self.epochs),
+                    tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
+                    *callbacks,
+                ],
+                verbose=(1 if sys.stdout.isatty() else 2) if self.chief else 0,
+            )
+
+    def train(self, folder: RunFolder, signals: Signals) -> dict[str, Any]:
+        """Trains from the newest checkpoint on, tests once and writes all that is to be kept.
+
+        # Returns
+            The report.
+        """
+        model = self.model
+        with model.distribute_strategy.scope():
+            progress, metrics = restore(model, folder.checkpoints)
+        if self.chief:
+            size = sum(weight.shape.num_elements() for weight in variables(model).values()) * 4
+            folder.open(self.configuration, room=ROOM_FOR_LOGS + 4 * size)
+            lq.models.summary(model)
+            if progress.total_steps:
+                print(f"Going on in {folder.path} from epoch {progress.epoch + 1}, step {progress.step + 1}.")
+        signals.deferred = True
+        try:
+            if progress.epoch < self.epochs:
+                survival = Survival(
+                    folder.checkpoints,
+                    progress,
+                    metrics,
+                    every=self.checkpoint_steps,
+                    signals=signals,
+                    on_epoch=functools.partial(self.after_epoch, folder),
+                    chief=self.chief,
+                )
+                logs = [tf.keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False)]
+                self.fit([*(logs if self.chief else []), survival], progress.epoch, progress.step)
+        finally:
+            signals.deferred = False
+            if self.chief and progress.history:
+                folder.draw_curves(progress.history)
+        return self.finish(folder, progress)
+
+    def after_epoch(self, folder: RunFolder, progress: Progress) -> None:
+        folder.write_history(progress.history)
+        if progress.best() is progress.history[-1]:
+            save_packed(self.model, folder.path / "best.safetensors", self.metadata(progress.history[-1]))
+
+    def finish(self, folder: RunFolder, progress: Progress) -> dict[str, Any]:
+        """Tests the last epoch's weights and writes them with the report."""
+        model, history = self.model, progress.history
+        _, accuracy = model.evaluate(self.test_batches, verbose=0)
+        # The first epoch compiles the graph; it counts only if there is no other.
+        speeds = [row["images_per_second"] for row in history][1:] or [history[0]["images_per_second"]]
         report = {
             "task": type(self).__name__,
             "test_accuracy": accuracy,
-            "test_images": test_count,
+            "test_images": self.test_count,
+            "validation_accuracy": history[-1]["val_accuracy"],
+            "best_epoch": int(progress.best()["epoch"]) + 1,  # by validation; its weights are best.safetensors
+            "best_validation_accuracy": progress.best()["val_accuracy"],
             "epochs": self.epochs,
-            "seconds": round(time.perf_counter() - began, 1),
-            "images_per_second": round(throughput.images_per_second(), 1),
+            "seconds": round(sum(row["seconds"] for row in history), 1),
+            "images_per_second": round(statistics.median(speeds), 1),
+            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
             "model_bytes": ModelProfile(model).memory // 8,
             "seed": self.seed,
         }
-        self.save(output, report)
-        print(
-            f"{report['task']}: {accuracy:.2%} of {test_count:,} test images after {self.epochs} epochs, "
-            f"{report['seconds']} s, {report['images_per_second']} images/s in training, "
-            f"1-bit model {report['model_bytes'] / 1024:.1f} KiB; saved in {output}"
-        )
+        if self.chief:
+            save_packed(model, folder.path / "weights.safetensors", self.metadata(report))
+            temporary = folder.path / "model.partial.keras"
+            model.save(temporary)
+            os.replace(temporary, folder.path / "model.keras")
+            folder.write_json("report.json", report)
+        return report
 
-    def save(self, output: Path, report: dict[str, Any]) -> None:
-        """Writes the model, its weights and the report, each under a temporary name first."""
-        temporary = output / "model.partial.keras"
-        self.model.save(temporary)
-        os.replace(temporary, output / "model.keras")
+    def metadata(self, report: dict[str, Any]) -> dict[str, Any]:
+        """What it takes to use the weights rightly."""
         factory = base_getattr(self, "model")
         options = {name: getattr(factory, name) for name in OPTIONS if hasattr(factory, name)}
-        metadata = {"options": options, "class_names": list(self.dataset.class_names), "report": report}
-        save_weights(self.model, output / "weights.h5", metadata)
-        temporary = output / "report.partial.json"
-        temporary.write_text(json.dumps(report, indent=2) + "\n")
-        os.replace(temporary, output / "report.json")
+        return {"options": options, "class_names": list(self.dataset.class_names), "report": report}
+
+    def print_report(self, report: dict[str, Any], folder: RunFolder) -> None:
+        print(
+            f"{report['task']}: {report['test_accuracy']:.2%} of {report['test_images']:,} test images after "
+            f"{report['epochs']} epochs, {report['seconds']} s, {report['images_per_second']} images/s in training, "
+            f"1-bit model {report['model_bytes'] / 1024:.1f} KiB; saved in {folder.path}"
+        )

@@ -14,6 +14,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
         try:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
             file.close()
             os.chmod(file.name, 0o644)
             os.replace(file.name, path)

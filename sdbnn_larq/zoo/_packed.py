@@ -198,6 +198,16 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> st
     return digest.hexdigest()
 
 
+def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
+    """The metadata given to `save_packed`, empty for a file of another kind; only `load_packed` checks the file."""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            header = file.metadata() or {}
+            return json.loads(header["metadata"]) if header.get("format") == FORMAT else {}
+    except _DAMAGE:
+        return {}
+
+
 def _read(path: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Arrays and metadata of an undamaged file, whose size is checked before it is read."""
     size = path.stat().st_size

@@ -1,0 +1,126 @@
+"""Training batches whose order and augmentation follow from seed, epoch and step alone: a run can be resumed."""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from zookeeper.tf import Preprocessing
+
+SHUFFLE_BUFFER = 10_000  # examples, of a data set that is read from disk
+
+
+def without_autotuner(data: tf.data.Dataset) -> tf.data.Dataset:
+    """tf.data's autotuner delays the end of an iterator to its next waking, 0.01 · (2ⁿ − 1) s after it began."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return data.with_options(options)
+
+
+def is_batched(preprocessing: Preprocessing) -> bool:
+    """Whether it takes batches of images of one size that fit into memory, and not one example at a time."""
+    return getattr(preprocessing, "batched", False)
+
+
+def to_arrays(data: tf.data.Dataset, count: int) -> dict[str, tf.Tensor]:
+    """All examples of a data set of equal shapes, as one tensor a feature."""
+    arrays: dict[str, Any] = {}
+    place = 0
+    for batch in data.batch(1000).as_numpy_iterator():
+        for name, values in batch.items():
+            if name not in arrays:
+                arrays[name] = np.empty((count, *values.shape[1:]), values.dtype)
+            arrays[name][place : place + len(values)] = values
+        place += len(values)
+    return {name: tf.constant(values) for name, values in arrays.items()}
+
+
+class TrainingBatches:
+    """The batches of all epochs, from any step on.
+
+    # Arguments
+        data: examples, dictionaries of `image` and `label`.
+        count: their number.
+        preprocessing: gets `data["seed"]`, int64 `(2,)`, to draw from, and `data["epoch"]`; whole batches if it says
+            `batched`, whose examples are then kept in memory, or else single examples.
+        batch_size: of a step, all replicas together; what is left at the end of an epoch is dropped.
+        seed: of the order and the augmentation.
+        epochs: of the whole run.
+    """
+
+    def __init__(
+        self,
+        data: tf.data.Dataset,
+        count: int,
+        preprocessing: Preprocessing,
+        *,
+        batch_size: int,
+        seed: int,
+        epochs: int,
+    ):
+        self.count, self.preprocessing, self.batch_size = count, preprocessing, batch_size
+        self.seed, self.epochs = seed, epochs
+        self.batched = is_batched(preprocessing)
+        self.arrays = to_arrays(data, count) if self.batched else {}
+        self.data = data
+        self.steps = count // batch_size  # of an epoch
+
+    def __call__(self, epoch: int, step: int, context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+        """Batches of one replica each, from a step of an epoch to the end of the run.
+
+        # Arguments
+            epoch: from 0.
+            step: of that epoch, from 0.
+            context: which share of every step this input pipeline feeds; all of it if None.
+        """
+        context = context or tf.distribute.InputContext()
+        rows = self._rows_from_memory if self.batched else self._rows_from_disk
+        return without_autotuner(rows(epoch, step, context).prefetch(2))
+
+    def _keys(self, epoch: tf.Tensor) -> tf.Tensor:
+        return tf.stack([tf.constant(self.seed, tf.int64), epoch])
+
+    def _rows_from_memory(self, epoch, step, context):
+        replicas, pipelines = context.num_replicas_in_sync, context.num_input_pipelines
+        row = self.batch_size // replicas
+
+        def indices(epoch):
+            order = tf.random.experimental.stateless_shuffle(tf.range(self.count), seed=self._keys(epoch))
+            order = tf.reshape(order[: self.steps * self.batch_size], (-1, pipelines, replicas // pipelines, row))
+            rows = tf.reshape(order[:, context.input_pipeline_id], (-1, row))
+            numbers = tf.range(tf.shape(rows, tf.int64)[0] * pipelines, delta=pipelines) + context.input_pipeline_id
+            return tf.data.Dataset.from_tensor_slices({"rows": rows, "number": numbers}).map(
+                lambda x: {**x, "epoch": epoch}
+            )
+
+        def batch(x):
+            data = {name: tf.gather(values, x["rows"]) for name, values in self.arrays.items()}
+            seed = tf.random.experimental.stateless_fold_in(self._keys(x["epoch"]), x["number"])
+            return self.preprocessing({**data, "epoch": x["epoch"], "seed": seed}, training=True)
+
+        epochs = tf.data.Dataset.range(epoch, self.epochs)
+        return epochs.flat_map(indices).skip(step * replicas // pipelines).map(batch)
+
+    def _rows_from_disk(self, epoch, step, context):
+        replicas, pipelines = context.num_replicas_in_sync, context.num_input_pipelines
+        row = self.batch_size // replicas
+
+        def examples(epoch):
+            data = self.data.shuffle(
+                min(self.count, SHUFFLE_BUFFER), seed=epoch + self.seed * self.epochs, reshuffle_each_iteration=False
+            )
+            data = data.take(self.steps * self.batch_size).enumerate()
+            return data.map(lambda number, example: {**example, "number": number, "epoch": epoch})
+
+        def mine(example):
+            return example["number"] % self.batch_size * pipelines // self.batch_size == context.input_pipeline_id
+
+        def prepared(example):
+            number = example.pop("number")
+            seed = tf.random.experimental.stateless_fold_in(self._keys(example["epoch"]), number)
+            return self.preprocessing({**example, "seed": seed}, training=True)
+
+        data = tf.data.Dataset.range(epoch, self.epochs).flat_map(examples).skip(step * self.batch_size)
+        if pipelines > 1:
+            data = data.filter(mine)
+        return data.map(prepared, num_parallel_calls=8, deterministic=True).batch(row, drop_remainder=True)

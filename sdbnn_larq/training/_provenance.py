@@ -1,0 +1,84 @@
+"""What a run was: its resolved configuration, and the versions and the machine it ran on."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from zookeeper.core.component import base_getattr
+from zookeeper.core.utils import is_component_instance
+
+PACKAGES = ("sdbnn_larq", "tensorflow", "tf_keras", "larq", "larq-zoo", "zookeeper", "tensorflow-datasets", "numpy")
+# Fields that say where things lie, and not what is computed.
+PLACES = ("output_dir", "data_dir", "download", "checkpoint_steps")
+
+
+def configuration(task) -> dict[str, Any]:
+    """All fields of a configured task, nested ones as `model.filters`, as JSON holds them."""
+    fields: dict[str, Any] = {}
+    for name in sorted(task.__component_fields__):
+        if name in PLACES:
+            continue
+        value = base_getattr(task, name)  # `getattr` would build the model
+        if is_component_instance(value):
+            fields |= {f"{name}.{nested}": x for nested, x in configuration(value).items()}
+            fields[name] = type(value).__name__
+        else:
+            fields[name] = plain(value)
+    return fields
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    if isinstance(value, tf.keras.optimizers.Optimizer | tf.keras.losses.Loss | tf.keras.initializers.Initializer):
+        value = {"class": type(value).__name__, **value.get_config()}
+    if not isinstance(value, str | int | float | bool | list | tuple | dict | None):
+        value = type(value).__name__
+    return json.loads(json.dumps(value, default=lambda x: x.item() if hasattr(x, "item") else type(x).__name__))
+
+
+def digest(config: dict[str, Any]) -> str:
+    """Eight characters that tell configurations apart."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def environment() -> dict[str, Any]:
+    """Versions, source revision, command and machine of this process."""
+    return {
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "commit": commit(),
+        "system": platform.platform(),
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "devices": [device.name for device in tf.config.list_physical_devices()],
+    }
+
+
+def commit() -> str | None:
+    """The revision of the package's source, with a + if it was changed since; None for an installed package."""
+    folder = Path(__file__).parents[2]
+    if not (folder / ".git").exists():
+        return None
+    try:
+        git = ["git", "-C", str(folder)]
+        revision = subprocess.check_output([*git, "rev-parse", "HEAD"], text=True).strip()
+        return revision + "+" * bool(subprocess.check_output([*git, "status", "--porcelain"]))
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())

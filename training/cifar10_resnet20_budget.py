@@ -1,0 +1,32 @@
+"""ResNet-20 on CIFAR-10 in an evening without a GPU.
+
+    sdbnn train Cifar10ResNet20Budget data_dir=DIR
+
+This project's own recipe. Adam and a pseudo-gradient that is narrow from the start (t from 1 to 2, about ApproxSign's)
+learn far more in tens of epochs than the authors' SGD and t from 1e-3. The first two thirds of the epochs see small
+images, which cost a quarter or half of the time.
+"""
+
+import tensorflow as tf
+from zookeeper import ComponentField, Field, PartialComponent, task
+
+from sdbnn_larq.training import Cifar10, GrowingImages, TrainSDBNN
+from sdbnn_larq.zoo.resnet20 import ResNet20Factory
+
+
+@task
+class TrainCifar10ResNet20Budget(TrainSDBNN):
+    dataset = ComponentField(Cifar10)
+    preprocessing = ComponentField(GrowingImages)
+    model = ComponentField(PartialComponent(ResNet20Factory, input_tensor=lambda: tf.keras.Input((None, None, 3))))
+
+    epochs = Field(60)
+    batch_size = Field(128)
+    learning_rate = Field(1e-2)
+    weight_decay = Field(0.0)
+    t_min = Field(1.0)
+    t_max = Field(2.0)
+
+    @Field
+    def optimizer(self):
+        return tf.keras.optimizers.Adam(self.learning_rate)
