@@ -7,6 +7,13 @@ import sdbnn_larq  # noqa: F401  (Keras 2, before a test imports Larq)
 # isort: split
 import larq as lq
 import pytest
+import tensorflow as tf
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """What a test draws, from NumPy or for a layer's weights, depends neither on other tests nor on their order."""
+    tf.keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(autouse=True)

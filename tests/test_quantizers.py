@@ -6,8 +6,6 @@ import tensorflow as tf
 from sdbnn_larq.callbacks import EDESchedule
 from sdbnn_larq.quantizers import EDESign, WeightSelfDistribution, ede_sign
 
-RANDOM = np.random.RandomState(0)
-
 
 def gradient_of(function, *inputs):
     """Value of the function, and its gradients weighted by 1, 2, 3, …"""
@@ -112,8 +110,8 @@ class TestWeightSelfDistribution:
         np.testing.assert_array_equal(quantizer.alpha, np.zeros(alpha_shape))
 
         latent = (layer.depthwise_kernel if name == "depthwise" else layer.kernel).latent_variable
-        kernel = RANDOM.standard_normal(latent.shape).astype(np.float32)
-        alpha = RANDOM.standard_normal(alpha_shape).astype(np.float32)
+        kernel = np.random.standard_normal(latent.shape).astype(np.float32)
+        alpha = np.random.standard_normal(alpha_shape).astype(np.float32)
         latent.assign(kernel)
         quantizer.alpha.assign(alpha)
         value, (kernel_gradient, alpha_gradient) = gradient_of(
@@ -201,7 +199,7 @@ def test_distribution_strategy():
     with strategy.scope():
         model = binary_model()
         model.compile("sgd", "mse")
-    x, y = RANDOM.standard_normal((8, 8, 8, 3)).astype(np.float32), np.zeros((8, 2), np.float32)
+    x, y = np.random.standard_normal((8, 8, 8, 3)).astype(np.float32), np.zeros((8, 2), np.float32)
     before = model.layers[0].kernel_quantizer.alpha.numpy()
     model.fit(x, y, epochs=2, batch_size=4, verbose=0, callbacks=[EDESchedule(0.1, 10.0, 2)])
     assert np.abs(model.layers[0].kernel_quantizer.alpha.numpy() - before).max() > 0
