@@ -55,7 +55,6 @@ def test_normalize():
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_random_shift_and_flip_gives_shifted_images(flip):
-    tf.random.set_seed(0)
     image = np.arange(1, 5 * 6 * 3 + 1, dtype=np.uint8).reshape(5, 6, 3)
     padded = np.pad(image, [(2, 2), (2, 2), (0, 0)])
     mirrored = padded[:, ::-1]
@@ -65,7 +64,7 @@ def test_random_shift_and_flip_gives_shifted_images(flip):
         for dy in range(5)
         for dx in range(5)
     }
-    outputs = {one.tobytes() for one in random_shift_and_flip(np.stack([image] * 500), 2, flip).numpy()}
+    outputs = {one.tobytes() for one in random_shift_and_flip(np.stack([image] * 500), 2, flip, seed=[0, 1]).numpy()}
     assert outputs <= possible.keys()
     assert len(outputs) > len(possible) * 0.9
 

@@ -32,6 +32,23 @@ class RunFolder:
         self.path = Path(path)
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 
+    def check(self, config: dict[str, Any]) -> None:
+        """Checks that the folder is new, or holds a run of this configuration.
+
+        # Raises
+            ValueError: naming the first field that differs.
+        """
+        file = self.path / "config.json"
+        if not file.exists():
+            return
+        known = json.loads(file.read_text())
+        for name in sorted(known.keys() | config.keys()):
+            if known.get(name) != config.get(name):
+                raise ValueError(
+                    f"`output_dir` must be a new folder, or one with a run of the same fields. Received: "
+                    f"{str(self.path)!r}, whose {name} is {known.get(name)!r}, not {config.get(name)!r}."
+                )
+
     def open(self, config: dict[str, Any], room: int) -> None:
         """Makes the folder, or takes up the run that it holds.
 
@@ -40,19 +57,9 @@ class RunFolder:
             room: bytes that the run will need.
 
         # Raises
-            ValueError: if the folder holds a run of another configuration, or if the disk has too little room.
+            ValueError: if the disk has too little room.
             OSError: if the folder cannot be written.
         """
-        file = self.path / "config.json"
-        if file.exists():
-            known = json.loads(file.read_text())
-            differing = sorted(name for name in known.keys() | config.keys() if known.get(name) != config.get(name))
-            if differing:
-                name = differing[0]
-                raise ValueError(
-                    f"`output_dir` must be a new folder, or one with a run of the same fields. Received: "
-                    f"{str(self.path)!r}, whose {name} is {known.get(name)!r}, not {config.get(name)!r}."
-                )
         self.path.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.path).free
         if free < room:

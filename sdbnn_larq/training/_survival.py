@@ -74,7 +74,6 @@ class Survival(tf.keras.callbacks.Callback):
         every: steps between checkpoints inside an epoch, or 0 for those at the end of epochs alone.
         signals: looked at after each step and epoch.
         on_epoch: called with the progress after each epoch.
-        chief: whether this process writes; the others only take part in reading distributed variables.
     """
 
     def __init__(
@@ -86,17 +85,16 @@ class Survival(tf.keras.callbacks.Callback):
         every: int,
         signals: Signals,
         on_epoch: Callable[[Progress], None],
-        chief: bool,
     ):
         super().__init__()
         self.checkpoints, self.progress, self.metrics = checkpoints, progress, metrics
-        self.every, self.signals, self.on_epoch, self.chief = every, signals, on_epoch, chief
+        self.every, self.signals, self.on_epoch = every, signals, on_epoch
 
     def on_train_batch_end(self, batch, logs=None):
         if self.metrics:
             sums = metric_variables(self.model)
             for name, value in self.metrics.items():
-                sums[name].assign_add(value)
+                sums[name].assign(sums[name] + value)
             self.metrics = {}
         progress = self.progress
         if not math.isfinite(logs["loss"]):
@@ -116,8 +114,7 @@ class Survival(tf.keras.callbacks.Callback):
         row = {"epoch": epoch, **{name: float(value) for name, value in logs.items()}}
         self.progress.history.append(row)
         self.progress.epoch, self.progress.step = epoch + 1, 0
-        if self.chief:
-            self.on_epoch(self.progress)
+        self.on_epoch(self.progress)
         self.save({})
         self.stop_if_asked()
 
@@ -126,8 +123,7 @@ class Survival(tf.keras.callbacks.Callback):
         bad = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
         if bad:
             raise ValueError(f"Weights must be finite. Received: {bad[0]} that is not; no checkpoint was written.")
-        if self.chief:
-            self.checkpoints.save(arrays, asdict(self.progress))
+        self.checkpoints.save(arrays, asdict(self.progress))
 
     def stop_if_asked(self) -> None:
         if self.signals.pending:

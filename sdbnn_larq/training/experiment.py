@@ -1,11 +1,13 @@
 """The experiment: a zookeeper task trains a model on a data set and reports."""
 
+import contextlib
 import functools
 import math
 import os
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any, Optional
@@ -23,12 +25,13 @@ from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
 from sdbnn_larq.training._run_folder import RunFolder
 from sdbnn_larq.training._strategy import is_chief, make_strategy
-from sdbnn_larq.training._survival import Progress, Signals, Survival, restore, variables
+from sdbnn_larq.training._survival import Progress, Signals, Survival, restore
 from sdbnn_larq.training.optimizers import SGDL2
 from sdbnn_larq.training.preprocessing import SmallImages
 from sdbnn_larq.zoo import save_packed
 
 ROOM_FOR_LOGS = 20_000_000  # bytes
+BYTES_PER_PARAMETER = 60  # three checkpoints of weights and two slots each, and the model
 OPTIONS = ("self_distribution", "binary_weights", "binary")  # that weights need to be used again
 
 
@@ -99,13 +102,22 @@ class TrainSDBNN(Experiment):
             self.check()
             self.prepare()
             folder = RunFolder(self.output_dir)
+            folder.check(self.configuration)
             report = folder.report()
-            if report is None:
-                report = self.train(folder, signals)
+            if report is not None:
+                self.say(f"{folder.path} holds this run, finished; remove it to train again.")
             else:
-                print(f"{folder.path} holds this run, finished; remove it to train again.")
-            if self.chief:
-                self.print_report(report, folder)
+                report = self.train(folder, signals)
+            self.say(
+                f"{report['task']}: {report['test_accuracy']:.2%} of {report['test_images']:,} test images after "
+                f"{report['epochs']} epochs, {report['seconds']} s, {report['images_per_second']} images/s in "
+                f"training, 1-bit model {report['model_bytes'] / 1024:.1f} KiB; saved in {folder.path}"
+            )
+
+    def say(self, line: str) -> None:
+        """Prints, if this process is the one that speaks."""
+        if self.chief:
+            print(line)
 
     def check(self) -> None:
         """Checks fields that nothing else checks, before anything is written."""
@@ -191,16 +203,16 @@ class TrainSDBNN(Experiment):
             The report.
         """
         model = self.model
-        with model.distribute_strategy.scope():
-            progress, metrics = restore(model, folder.checkpoints)
-        if self.chief:
-            size = sum(weight.shape.num_elements() for weight in variables(model).values()) * 4
-            folder.open(self.configuration, room=ROOM_FOR_LOGS + 4 * size)
-            lq.models.summary(model)
+        with contextlib.ExitStack() as stack:
+            with model.distribute_strategy.scope():
+                progress, metrics = restore(model, folder.checkpoints)
+            if not self.chief:
+                # Reading distributed variables takes all workers: the others save too, into a folder that goes.
+                folder = RunFolder(stack.enter_context(tempfile.TemporaryDirectory()))
+            folder.open(self.configuration, room=ROOM_FOR_LOGS + BYTES_PER_PARAMETER * model.count_params())
+            lq.models.summary(model, print_fn=self.say)
             if progress.total_steps:
-                print(f"Going on in {folder.path} from epoch {progress.epoch + 1}, step {progress.step + 1}.")
-        signals.deferred = True
-        try:
+                self.say(f"Going on in {folder.path} from epoch {progress.epoch + 1}, step {progress.step + 1}.")
             if progress.epoch < self.epochs:
                 survival = Survival(
                     folder.checkpoints,
@@ -209,15 +221,17 @@ class TrainSDBNN(Experiment):
                     every=self.checkpoint_steps,
                     signals=signals,
                     on_epoch=functools.partial(self.after_epoch, folder),
-                    chief=self.chief,
                 )
-                logs = [tf.keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False)]
-                self.fit([*(logs if self.chief else []), survival], progress.epoch, progress.step)
-        finally:
-            signals.deferred = False
-            if self.chief and progress.history:
-                folder.draw_curves(progress.history)
-        return self.finish(folder, progress)
+                logs = tf.keras.callbacks.TensorBoard(folder.path / "tensorboard", write_graph=False)
+                # Workers cannot agree on a step to stop at: they stop at once, and go on from the last checkpoint.
+                signals.deferred = self.strategy != "multiworker"
+                try:
+                    self.fit([logs, survival], progress.epoch, progress.step)
+                finally:
+                    signals.deferred = False
+                    if progress.history:
+                        folder.draw_curves(progress.history)
+            return self.finish(folder, progress)
 
     def after_epoch(self, folder: RunFolder, progress: Progress) -> None:
         folder.write_history(progress.history)
@@ -244,12 +258,11 @@ class TrainSDBNN(Experiment):
             "model_bytes": ModelProfile(model).memory // 8,
             "seed": self.seed,
         }
-        if self.chief:
-            save_packed(model, folder.path / "weights.safetensors", self.metadata(report))
-            temporary = folder.path / "model.partial.keras"
-            model.save(temporary)
-            os.replace(temporary, folder.path / "model.keras")
-            folder.write_json("report.json", report)
+        save_packed(model, folder.path / "weights.safetensors", self.metadata(report))
+        temporary = folder.path / "model.partial.keras"
+        model.save(temporary)
+        os.replace(temporary, folder.path / "model.keras")
+        folder.write_json("report.json", report)
         return report
 
     def metadata(self, report: dict[str, Any]) -> dict[str, Any]:
@@ -257,10 +270,3 @@ class TrainSDBNN(Experiment):
         factory = base_getattr(self, "model")
         options = {name: getattr(factory, name) for name in OPTIONS if hasattr(factory, name)}
         return {"options": options, "class_names": list(self.dataset.class_names), "report": report}
-
-    def print_report(self, report: dict[str, Any], folder: RunFolder) -> None:
-        print(
-            f"{report['task']}: {report['test_accuracy']:.2%} of {report['test_images']:,} test images after "
-            f"{report['epochs']} epochs, {report['seconds']} s, {report['images_per_second']} images/s in training, "
-            f"1-bit model {report['model_bytes'] / 1024:.1f} KiB; saved in {folder.path}"
-        )

@@ -134,7 +134,9 @@ class SDBNNFactory(ModelFactory):
 
     @staticmethod
     def batch_norm(x: tf.Tensor, *, name: str) -> tf.Tensor:
-        return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)(x)
+        # Under a strategy, of the batches of all replicas together.
+        synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
+        return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=synchronized, name=name)(x)
 
     @staticmethod
     def hard_tanh(x: tf.Tensor, *, name: str) -> tf.Tensor:
