@@ -3,7 +3,7 @@
     sdbnn train Cifar10ResNet20Budget data_dir=DIR
 
 This project's own recipe. Adam and a pseudo-gradient that is narrow from the start (t from 1 to 2, about ApproxSign's)
-learn far more in tens of epochs than the authors' SGD and t from 1e-3. The first two thirds of the epochs see small
+learn far more in tens of epochs than the authors' SGD and t from 1e-3. The first four fifths of the epochs see small
 images, which cost a quarter or half of the time.
 """
 
