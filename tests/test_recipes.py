@@ -1,0 +1,87 @@
+"""The recipes: each says how to run it, and trains what its name says."""
+
+import importlib
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from zookeeper import configure
+from zookeeper.core.component import base_getattr
+
+import sdbnn_larq.recipes
+from sdbnn_larq.layers import ActivationSelfDistribution
+from sdbnn_larq.quantizers import WeightSelfDistribution
+from sdbnn_larq.recipes.ablation import (
+    TrainAblationActivation,
+    TrainAblationBoth,
+    TrainAblationNone,
+    TrainAblationStatic,
+    TrainAblationWeight,
+)
+from sdbnn_larq.training import GrowingImages, TrainSDBNN
+
+MODULES = [
+    importlib.import_module(f"sdbnn_larq.recipes.{module.name}")
+    for module in pkgutil.iter_modules(sdbnn_larq.recipes.__path__)
+]
+TASKS = [
+    pytest.param(module, value, id=value.__name__)
+    for module in MODULES
+    for value in vars(module).values()
+    if isinstance(value, type) and issubclass(value, TrainSDBNN) and value.__module__ == module.__name__
+]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
+def test_recipe_says_how_to_run_it(module):
+    command = re.search(r"^    sdbnn train (\w+)", module.__doc__, re.MULTILINE)
+    assert hasattr(module, f"Train{command[1]}")
+
+
+@pytest.mark.parametrize(("module", "task_class"), TASKS)
+def test_recipe_is_complete(module, task_class):
+    task = task_class()
+    configure(task, {"dataset.directory": "."} if module.__name__.endswith("folder") else {})
+    task.check()
+    assert task.learning_rate_at(0) == task.learning_rate
+    assert task.learning_rate_at(task.epochs) == pytest.approx(0, abs=1e-12)
+    assert task.configuration["batch_size"] == task.batch_size
+    assert isinstance(task.optimizer, tf.keras.optimizers.Optimizer)
+
+
+@pytest.mark.parametrize(
+    ("task_class", "modes", "shifted_kernels"),
+    [
+        (TrainAblationNone, [], 0),
+        (TrainAblationActivation, ["dynamic"] * 18, 0),
+        (TrainAblationWeight, [], 18),
+        (TrainAblationBoth, ["dynamic"] * 18, 18),
+        (TrainAblationStatic, ["static"] * 18, 18),
+    ],
+)
+def test_ablations_differ_in_their_shifts_alone(task_class, modes, shifted_kernels):
+    task = task_class()
+    configure(task, {})
+    model = task.model
+    assert [layer.mode for layer in model.layers if isinstance(layer, ActivationSelfDistribution)] == modes
+    assert sum(isinstance(module, WeightSelfDistribution) for module in model.submodules) == shifted_kernels
+    both = TrainAblationBoth()
+    configure(both, {})
+    differing = {name for name, value in task.configuration.items() if both.configuration.get(name) != value}
+    assert differing <= {"model.self_distribution", "model.asd_mode"}
+    assert base_getattr(task, "model").filters == 8
+
+
+def test_growing_images():
+    preprocessing = GrowingImages()
+    configure(preprocessing, {"epochs": 10, "shift": 0, "flip": False})
+    images = np.random.RandomState(0).randint(0, 256, (2, 32, 32, 3), np.uint8)
+    sizes = []
+    for epoch in range(10):
+        data = {"image": tf.constant(images), "epoch": tf.constant(epoch, tf.int64), "seed": tf.constant([0, epoch])}
+        batch = preprocessing.input(data, training=True)
+        sizes.append(batch.shape[1])
+    assert sizes == [16] * 5 + [24] * 3 + [32] * 2
+    np.testing.assert_array_equal(batch, preprocessing.input({"image": images}, training=False))
