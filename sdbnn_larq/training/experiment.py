@@ -92,21 +92,33 @@ class TrainSDBNN(Experiment):
     def configuration(self) -> dict[str, Any]:
         """All fields that say what is computed."""
         if not hasattr(self, "_configuration"):
-            self._configuration = _provenance.configuration(self)
+            with self.distribution.scope():  # the optimizer is made with the other fields
+                self._configuration = _provenance.configuration(self)
         return self._configuration
+
+    @property
+    def distribution(self) -> tf.distribute.Strategy:
+        if not hasattr(self, "_distribution"):
+            self._distribution = make_strategy(self.strategy)
+        return self._distribution
+
+    @property
+    def chief(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return is_chief(self.distribution)
 
     def run(self) -> None:
         """Trains, or goes on training, tests and reports; the folder `output_dir` holds it all."""
         signals = Signals()
         with signals.caught():
             self.check()
-            self.prepare()
             folder = RunFolder(self.output_dir)
             folder.check(self.configuration)
             report = folder.report()
             if report is not None:
                 self.say(f"{folder.path} holds this run, finished; remove it to train again.")
             else:
+                self.prepare()
                 report = self.train(folder, signals)
             self.say(
                 f"{report['task']}: {report['test_accuracy']:.2%} of {report['test_images']:,} test images after "
@@ -115,7 +127,7 @@ class TrainSDBNN(Experiment):
             )
 
     def say(self, line: str) -> None:
-        """Prints, if this process is the one that speaks."""
+        """Prints, once for all processes."""
         if self.chief:
             print(line)
 
@@ -127,15 +139,13 @@ class TrainSDBNN(Experiment):
 
     def prepare(self) -> None:
         """Makes devices, seeds, model and data ready."""
-        strategy = make_strategy(self.strategy)
-        self.chief = is_chief(strategy)
-        replicas = strategy.num_replicas_in_sync
+        replicas = self.distribution.num_replicas_in_sync
         if self.batch_size % replicas:
             raise ValueError(f"`batch_size` must be a multiple of {replicas} replicas. Received: {self.batch_size}.")
         tf.keras.utils.set_random_seed(self.seed)
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
-        with strategy.scope():
+        with self.distribution.scope():
             self.model.compile(self.optimizer, self.loss, metrics=["accuracy"])
         data, count = self.examples("train")
         if count < self.batch_size:
@@ -182,7 +192,7 @@ class TrainSDBNN(Experiment):
                 continue
             data = functools.partial(batches, first, taken)
             self.model.fit(
-                self.model.distribute_strategy.distribute_datasets_from_function(data),
+                self.distribution.distribute_datasets_from_function(data),
                 initial_epoch=first,
                 epochs=last,
                 steps_per_epoch=batches.steps - taken,
@@ -204,7 +214,7 @@ class TrainSDBNN(Experiment):
         """
         model = self.model
         with contextlib.ExitStack() as stack:
-            with model.distribute_strategy.scope():
+            with self.distribution.scope():
                 progress, metrics = restore(model, folder.checkpoints)
             if not self.chief:
                 # Reading distributed variables takes all workers: the others save too, into a folder that goes.
