@@ -63,7 +63,7 @@ def summary(name: str, weights: str | None) -> None:
 @click.argument("name")
 @click.argument("config", nargs=-1, type=click.UNPROCESSED)
 @click.option("--weights", required=True, help="A weights file.")
-@click.option("--dataset", default="Cifar10", show_default=True, help="Cifar10, Digits or ImageFolder.")
+@click.option("--dataset", default="Cifar10", show_default=True, help="Cifar10, ImageNet, PhotoFolder, ….")
 def evaluate(name: str, weights: str, dataset: str, config: tuple[str, ...]) -> None:
     """Print the accuracy of NAME on a whole test set, whose fields CONFIG sets, e.g. data_dir=DIR."""
     from sdbnn_larq.cli._use import evaluate

@@ -1,18 +1,29 @@
 """`sdbnn evaluate` and `sdbnn predict`: a trained network on data."""
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from zookeeper import configure
 from zookeeper.core.cli import ConfigParam
+from zookeeper.tf import Preprocessing
 
 from sdbnn_larq import zoo
-from sdbnn_larq.training import Cifar10, Digits, ImageFolder
+from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.datasets import read_image
 from sdbnn_larq.training.preprocessing import normalize
 from sdbnn_larq.zoo._packed import read_metadata
 
-DATASETS = {dataset.__name__: dataset for dataset in (Cifar10, Digits, ImageFolder)}
+PREPROCESSING: dict[Any, type[Preprocessing]] = {
+    Cifar10: SmallImages,
+    Digits: SmallImages,
+    ImageFolder: SmallImages,
+    ImageNet: Photos,
+    PhotoFolder: Photos,
+    TFDSPhotos: Photos,
+}
+DATASETS = {dataset.__name__: dataset for dataset in PREPROCESSING}
 
 
 def build(name: str, weights: str) -> tuple[tf.keras.Model, list[str]]:
@@ -38,11 +49,13 @@ def evaluate(name: str, weights: str, dataset: str, config: tuple[str, ...]) -> 
             f"`dataset` must have the model's {model.output_shape[-1]} classes. "
             f"Received: {dataset} with {source.num_classes}."
         )
-    data, count = source.test()
+    preprocessing = PREPROCESSING[DATASETS[dataset]]()
+    configure(preprocessing, {"input_shape": model.input_shape[1:]})
+    data, count = source.test(decoders=preprocessing.decoders)
     check_examples(data, f"{dataset}'s test split", source.num_classes, model.input_shape[1:])
     right = sum(
-        int(np.sum(np.argmax(model.predict_on_batch(normalize(batch["image"])), axis=-1) == batch["label"]))
-        for batch in data.batch(250)
+        int(np.sum(np.argmax(model.predict_on_batch(images), axis=-1) == labels))
+        for images, labels in data.map(preprocessing, num_parallel_calls=8).batch(250)
     )
     print(f"{name}: {right / count:.2%} of {count:,} test images of {dataset} ({right} right)")
 

@@ -3,6 +3,20 @@
 from sdbnn_larq.training.datasets import Cifar10, Digits, ImageFolder
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.optimizers import SGDL2
+from sdbnn_larq.training.photo_datasets import ImageNet, PhotoFolder, TFDSPhotos
+from sdbnn_larq.training.photos import Photos
 from sdbnn_larq.training.preprocessing import GrowingImages, SmallImages
 
-__all__ = ["SGDL2", "Cifar10", "Digits", "GrowingImages", "ImageFolder", "SmallImages", "TrainSDBNN"]
+__all__ = [
+    "SGDL2",
+    "Cifar10",
+    "Digits",
+    "GrowingImages",
+    "ImageFolder",
+    "ImageNet",
+    "PhotoFolder",
+    "Photos",
+    "SmallImages",
+    "TFDSPhotos",
+    "TrainSDBNN",
+]

@@ -16,19 +16,12 @@ from zookeeper.tf import Dataset, TFDSDataset
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
-@component
-class Cifar10(TFDSDataset):
-    """CIFAR-10 through TensorFlow Datasets: 45,000 images to train on, 5,000 to validate, 10,000 to test.
+class PreparedTFDS(TFDSDataset):
+    """Base class of data sets that TensorFlow Datasets has prepared on this machine.
 
     Nothing is downloaded unless `download=True`; `data_dir`, or else the environment variable `TFDS_DATA_DIR`, says
     where the prepared set lies.
     """
-
-    name = Field("cifar10:3.0.2")
-    train_split = Field("train[:45000]")
-    validation_split = Field("train[45000:]")
-    test_split = Field("test")
-    image_shape = (32, 32, 3)
 
     @property
     def class_names(self) -> list[str]:
@@ -47,6 +40,17 @@ class Cifar10(TFDSDataset):
             )
         # The files are read in order: the pipeline shuffles.
         return builder.as_dataset(split=split, decoders=decoders)
+
+
+@component
+class Cifar10(PreparedTFDS):
+    """CIFAR-10 through TensorFlow Datasets: 45,000 images to train on, 5,000 to validate, 10,000 to test."""
+
+    name = Field("cifar10:3.0.2")
+    train_split = Field("train[:45000]")
+    validation_split = Field("train[45000:]")
+    test_split = Field("test")
+    image_shape = (32, 32, 3)
 
 
 class ArrayDataset(Dataset):
@@ -131,20 +135,11 @@ class Digits(ArrayDataset):
         return np.repeat(np.round(images).astype(np.uint8), 3, axis=-1), digits.target.astype(np.int64)
 
 
-@component
-class ImageFolder(ArrayDataset):
-    """Images in a folder with one sub-folder a class, cropped in the middle to a square and resized.
-
-    They are kept in memory, decoded: 3 kB each at 32 pixels, 150 kB each at 224.
-    """
+class FolderDataset(ArrayDataset):
+    """Base class of data sets in a folder with one sub-folder a class."""
 
     directory: str = Field()
-    image_size: int = Field(32)  # pixels
     strict: bool = Field(False)  # refuse a folder with an unreadable image instead of leaving the image out
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.image_size, self.image_size, 3
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -162,6 +157,10 @@ class ImageFolder(ArrayDataset):
             )
         return names
 
+    def read_file(self, path: Path) -> np.ndarray:
+        """What is kept of a file; a ValueError if it is no image."""
+        raise NotImplementedError
+
     def read(self) -> Arrays:
         images, labels, unreadable = [], [], []
         for label, name in enumerate(self.class_names):
@@ -169,7 +168,7 @@ class ImageFolder(ArrayDataset):
                 if path.name.startswith(".") or not path.is_file():
                     continue
                 try:
-                    images.append(read_image(path, self.image_size))
+                    images.append(self.read_file(path))
                     labels.append(label)
                 except ValueError:
                     unreadable.append(str(path))
@@ -182,6 +181,23 @@ class ImageFolder(ArrayDataset):
                 f"`directory` must hold at least one readable image. Received: {self.directory!r}, which holds none."
             )
         return np.stack(images), np.array(labels, np.int64)
+
+
+@component
+class ImageFolder(FolderDataset):
+    """Images in a folder with one sub-folder a class, cropped in the middle to a square and resized.
+
+    They are kept in memory, decoded: 3 kB each at 32 pixels, 150 kB each at 224.
+    """
+
+    image_size: int = Field(32)  # pixels
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.image_size, self.image_size, 3
+
+    def read_file(self, path: Path) -> np.ndarray:
+        return read_image(path, self.image_size)
 
 
 def read_image(path: str | os.PathLike, size: int) -> np.ndarray:

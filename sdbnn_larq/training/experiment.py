@@ -160,7 +160,9 @@ class TrainSDBNN(Experiment):
         """The checked examples of a split, and their number."""
         data, count = getattr(self.dataset, split)(decoders=self.preprocessing.decoders)
         name = f"{type(self.dataset).__name__}'s {split} split"
-        shape = tuple(m or d for m, d in zip(self.model.input_shape[1:], self.dataset.image_shape))
+        shape = self.model.input_shape[1:]
+        if hasattr(self.dataset, "image_shape"):  # photographs have any
+            shape = tuple(m or d for m, d in zip(shape, self.dataset.image_shape))
         check_examples(data, name, self.dataset.num_classes, shape)
         return data, count
 

@@ -1,0 +1,102 @@
+"""ImageNet's preprocessing of photographs, one at a time, from the encoded bytes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from larq_zoo.training.data import CROP_PADDING, IMAGE_SIZE
+from zookeeper import Field, component
+from zookeeper.tf import Preprocessing
+
+from sdbnn_larq.training.preprocessing import normalize
+
+Window = Callable[[tf.Tensor], tf.Tensor]
+
+
+def central_window(shape: tf.Tensor) -> tf.Tensor:
+    """What resizing the shorter side to 256 and cropping the central 224×224 leaves.
+
+    # Arguments
+        shape: int32 `(3,)`, height, width and channels of a photograph.
+
+    # Returns
+        int32 `(4,)`: top, left, height and width in pixels.
+    """
+    height, width, _ = tf.unstack(shape)
+    share = IMAGE_SIZE / (IMAGE_SIZE + CROP_PADDING)
+    side = tf.maximum(tf.cast(share * tf.cast(tf.minimum(height, width), tf.float32), tf.int32), 1)
+    return tf.stack([(height - side + 1) // 2, (width - side + 1) // 2, side, side])
+
+
+def random_window(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tf.Tensor:
+    """A random part of a photograph whose sides are as 3 to 4 up to 4 to 3; the central one if ten trials fail.
+
+    # Arguments
+        shape: int32 `(3,)`, height, width and channels of a photograph.
+        seed: integer `(2,)`; the same seed gives the same window.
+        min_area: least share of the photograph's area, from 0 to 1.
+
+    # Returns
+        int32 `(4,)`: top, left, height and width in pixels.
+    """
+    begin, size, _ = tf.image.stateless_sample_distorted_bounding_box(
+        shape,
+        bounding_boxes=tf.constant([0.0, 0.0, 1.0, 1.0], shape=(1, 1, 4)),
+        seed=seed,
+        min_object_covered=0.0,
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        area_range=(min_area, 1.0),
+        max_attempts=10,
+    )
+    failed = tf.reduce_all(size[:2] == shape[:2])  # then the operation gives the whole photograph
+    return tf.where(failed, central_window(shape), tf.concat([begin[:2], size[:2]], axis=0))
+
+
+def decode_window(encoded: tf.Tensor, window: Window) -> tf.Tensor:
+    """Decodes a part of a JPEG, PNG, GIF or BMP file; of a JPEG file nothing but that part.
+
+    # Arguments
+        encoded: string `()`, the file's bytes.
+        window: gives the part, as `central_window`, for the photograph's shape.
+
+    # Returns
+        uint8 `(height, width, 3)`.
+    """
+
+    def decode_jpeg():
+        return tf.image.decode_and_crop_jpeg(encoded, window(tf.image.extract_jpeg_shape(encoded)), channels=3)
+
+    def decode_other():
+        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+        top, left, height, width = tf.unstack(window(tf.shape(image)))
+        return image[top : top + height, left : left + width]
+
+    return tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other)
+
+
+@component
+class Photos(Preprocessing):
+    """ImageNet's recipe: random-resized crops and flips to train, the centre to evaluate, then ImageNet's statistics.
+
+    It takes one example at a time: `image`, string `()`, the bytes of a file, `label`, an integer, and for training
+    `seed`, int64 `(2,)`, on which alone crop and flip depend. Evaluation agrees with larq-zoo's `preprocess_input`.
+    """
+
+    decoders: Any = Field(lambda: {"image": tfds.decode.SkipDecoding()})
+    input_shape: Any = Field((IMAGE_SIZE, IMAGE_SIZE, 3))
+    min_area: float = Field(0.08)  # share of a photograph that a training crop shows at least
+
+    def input(self, data, training):
+        if training:
+            seeds = tf.random.split(data["seed"], 2)
+            image = decode_window(data["image"], lambda shape: random_window(shape, seeds[0], self.min_area))
+        else:
+            image = decode_window(data["image"], central_window)
+        image = tf.compat.v1.image.resize_bicubic(image[tf.newaxis], self.input_shape[:2])[0]
+        if training:
+            image = tf.image.stateless_random_flip_left_right(image, seeds[1])
+        return normalize(tf.ensure_shape(image, self.input_shape))
+
+    def output(self, data, training):
+        return data["label"]

@@ -1,0 +1,172 @@
+"""ImageNet's pipeline on scikit-learn's two photographs."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.datasets
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from larq_zoo.training.data import preprocess_image_bytes, preprocess_image_tensor
+from zookeeper import configure
+
+from sdbnn_larq.training import ImageNet, PhotoFolder, Photos, TFDSPhotos
+from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.training.photos import central_window, decode_window, random_window
+
+IMAGES = Path(sklearn.datasets.__file__).parent / "images"
+CHINA = (IMAGES / "china.jpg").read_bytes()  # 427×640
+
+
+def configured(component, **fields):
+    configure(component, fields)
+    return component
+
+
+def cmyk():
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.open(io.BytesIO(CHINA)).convert("CMYK").save(file, "JPEG")
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes of ten parts each of a photograph, one of them a grey PNG and one a CMYK JPEG."""
+    directory = tmp_path_factory.mktemp("photos")
+    for name in ("china", "flower"):
+        photo = tf.io.decode_jpeg((IMAGES / f"{name}.jpg").read_bytes()).numpy()
+        (directory / name).mkdir()
+        for i in range(10):
+            part = photo[10 * i : 300 + 10 * i, : 240 + 10 * i]
+            (directory / name / f"{i}.jpg").write_bytes(tf.io.encode_jpeg(part).numpy())
+    (directory / "china" / "8.jpg").write_bytes(cmyk())
+    (directory / "china" / "9.jpg").unlink()
+    grey = tf.io.encode_png(photo[:200, :100, :1]).numpy()
+    (directory / "china" / "grey.png").write_bytes(grey)
+    return directory
+
+
+def test_evaluation_is_larq_zoo_s():
+    photos = configured(Photos())
+    image, label = photos({"image": CHINA, "label": 7}, training=False)
+    np.testing.assert_array_equal(image, preprocess_image_bytes(tf.constant(CHINA)))
+    assert label == 7
+    pixels = tf.io.decode_jpeg(CHINA)
+    image, _ = photos({"image": tf.io.encode_png(pixels), "label": 7}, training=False)
+    np.testing.assert_allclose(image, preprocess_image_tensor(pixels), atol=1e-6)
+
+
+def test_only_the_window_is_decoded_and_it_is_that_of_the_whole():
+    whole = tf.io.decode_jpeg(CHINA).numpy()
+    top, left, height, width = 33, 101, 150, 77
+    for encoded in (CHINA, tf.io.encode_png(whole).numpy()):
+        part = decode_window(tf.constant(encoded), lambda shape: tf.constant([top, left, height, width]))
+        np.testing.assert_array_equal(part, whole[top : top + height, left : left + width])
+
+
+def test_random_windows():
+    shape = tf.constant([427, 640, 3])
+    windows = np.stack([random_window(shape, (1, i), 0.08) for i in range(500)])
+    top, left, height, width = windows.T
+    assert min(top.min(), left.min()) >= 0
+    assert (top + height).max() <= 427
+    assert (left + width).max() <= 640
+    share = height * width / (427 * 640)
+    assert share.min() == pytest.approx(0.08, abs=0.03)  # whole pixels
+    assert share.max() > 0.7
+    assert np.quantile(width / height, [0, 1]) == pytest.approx([3 / 4, 4 / 3], abs=0.03)
+    for extreme in ((1, 300, 3), (1, 1, 3), (2000, 3, 3)):  # no window of such a shape can be found
+        np.testing.assert_array_equal(
+            random_window(tf.constant(extreme), (1, 2), 0.08), central_window(tf.constant(extreme))
+        )
+
+
+def test_augmentation_follows_from_the_seed():
+    photos = configured(Photos(), input_shape=(64, 48, 3))
+
+    def augmented(i):
+        return photos({"image": CHINA, "label": 0, "seed": tf.constant([3, i], tf.int64)}, training=True)[0].numpy()
+
+    tf.random.set_seed(1)
+    images = [augmented(i) for i in range(8)]
+    tf.random.set_seed(2)
+    for i in reversed(range(8)):
+        np.testing.assert_array_equal(augmented(i), images[i])
+    assert images[0].shape == (64, 48, 3)
+    assert len({image.tobytes() for image in images}) == 8
+
+
+def test_half_of_the_photographs_are_flipped():
+    """Of one whose left half is dark: by its brightness from left to right."""
+    pixels = np.zeros((80, 80, 3), np.uint8)
+    pixels[:, 40:] = 255
+    photos = configured(Photos(), input_shape=(8, 8, 3), min_area=0.9)
+    data = tf.data.Dataset.range(200).map(
+        lambda i: photos({"image": tf.io.encode_jpeg(pixels), "label": 0, "seed": tf.stack([0, i])}, training=True)[0]
+    )
+    flipped = sum(bool(image[:, 0].mean() > image[:, -1].mean()) for image in data.as_numpy_iterator())
+    assert 70 < flipped < 130
+
+
+def test_photo_folder(folder):
+    dataset = configured(PhotoFolder(), directory=str(folder), validation_fraction=0.2, test_fraction=0.2)
+    data, count = dataset.train()
+    assert (count, dataset.num_classes) == (12, 2)
+    originals = {path.read_bytes(): path.parent.name for path in folder.rglob("*.*")}
+    examples = list(data.as_numpy_iterator())
+    for example in examples:
+        assert originals[example["image"]] == dataset.class_names[example["label"]]
+    labels = [example["label"] for example in examples]
+    assert labels != sorted(labels)
+    seen = [example["image"] for split in ("train", "validation", "test") for example in getattr(dataset, split)()[0]]
+    assert len({image.numpy() for image in seen}) == 20
+    check_examples(data, "it", 2, (224, 224, 3))
+    photos = configured(Photos())
+    everything = data.concatenate(dataset.test()[0]).concatenate(dataset.validation()[0])
+    for batch, _ in everything.map(photos).batch(5):
+        assert batch.shape == (5, 224, 224, 3)
+        assert -3 < float(tf.reduce_min(batch)) < float(tf.reduce_max(batch)) < 3.5
+
+
+def test_photo_folder_with_a_file_that_is_no_photograph(folder, tmp_path, capsys):
+    for name in ("china", "flower"):
+        (tmp_path / name).symlink_to(folder / name)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "read.me").write_text("no image")
+    configured(PhotoFolder(), directory=str(tmp_path)).train()
+    assert capsys.readouterr().err.count("read.me") == 1
+    with pytest.raises(ValueError, match=r"strict.*read\.me"):
+        configured(PhotoFolder(), directory=str(tmp_path), strict=True).train()
+
+
+def test_tfds_photos(tmp_path):
+    names = ["china", "flower"]
+    features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(names=names)}
+    examples = [(i, {"image": IMAGES / f"{names[i % 2]}.jpg", "label": names[i % 2]}) for i in range(20)]
+    tfds.dataset_builders.store_as_tfds_dataset(
+        "two_photos",
+        version="1.0.0",
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": examples, "test": examples},
+        data_dir=tmp_path,
+        disable_shuffling=True,
+    )
+    dataset = configured(TFDSPhotos(), name="two_photos", data_dir=str(tmp_path))
+    photos = configured(Photos())
+    data, count = dataset.train(decoders=photos.decoders)
+    assert (count, dataset.validation()[1], dataset.test()[1]) == (19, 1, 20)
+    assert dataset.class_names == names
+    for example in data.take(2).as_numpy_iterator():
+        assert example["image"] == (IMAGES / f"{names[example['label']]}.jpg").read_bytes()
+    image, _ = next(data.map(photos).as_numpy_iterator())
+    np.testing.assert_array_equal(image, preprocess_image_bytes(tf.constant(CHINA)))
+
+
+def test_tfds_photos_that_are_not_there(tmp_path):
+    with pytest.raises(ValueError, match=r"data_dir.*imagenet2012"):
+        configured(ImageNet(), data_dir=str(tmp_path)).train()
+    with pytest.raises(ValueError, match="imagenete"):
+        configured(TFDSPhotos(), name="imagenete", data_dir=str(tmp_path)).train()
