@@ -33,6 +33,8 @@ TASKS = [
     if isinstance(value, type) and issubclass(value, TrainSDBNN) and value.__module__ == module.__name__
 ]
 
+MUST_BE_GIVEN = {"folder": {"dataset.directory": "."}, "imagenet_resnet18_stage2": {"teacher.weights": "FILE"}}
+
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
 def test_recipe_says_how_to_run_it(module):
@@ -43,7 +45,7 @@ def test_recipe_says_how_to_run_it(module):
 @pytest.mark.parametrize(("module", "task_class"), TASKS)
 def test_recipe_is_complete(module, task_class):
     task = task_class()
-    configure(task, {"dataset.directory": "."} if module.__name__.endswith("folder") else {})
+    configure(task, MUST_BE_GIVEN.get(module.__name__.split(".")[-1], {}))
     task.check()
     assert task.learning_rate_at(0) == task.learning_rate
     assert task.learning_rate_at(task.epochs) == pytest.approx(0, abs=1e-12)

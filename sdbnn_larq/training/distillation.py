@@ -1,0 +1,142 @@
+"""Knowledge distillation: a student learns a teacher's probabilities beside, or instead of, the labels."""
+
+import functools
+from typing import Optional
+
+import tensorflow as tf
+from zookeeper import ComponentField, Field, factory
+from zookeeper.core.component import base_getattr
+
+from sdbnn_larq.training.experiment import TrainSDBNN
+from sdbnn_larq.training.stages import start_from_float_weights
+
+
+def distillation_loss(teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float) -> tf.Tensor:
+    r"""\\(T^2 \, KL(\mathrm{softmax}(z_t / T) \,\|\, \mathrm{softmax}(z_s / T))\\) of each example.
+
+    !!! example
+        ```python
+        distillation_loss(tf.zeros((2, 10)), tf.zeros((2, 10)), temperature=4.0)  # [0., 0.]
+        ```
+
+    # Arguments
+        teacher_logits: float `(batch, classes)`; no gradient reaches them.
+        student_logits: float `(batch, classes)`.
+        temperature: \\(T\\), greater than 0; the factor \\(T^2\\) keeps the gradient's size.
+
+    # Returns
+        float `(batch,)`, in nats.
+
+    # References
+        - [Distilling the Knowledge in a Neural Network](https://arxiv.org/abs/1503.02531)
+    """
+    teacher = tf.nn.log_softmax(tf.stop_gradient(teacher_logits) / temperature)
+    student = tf.nn.log_softmax(student_logits / temperature)
+    return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
+
+
+def with_logits(model: tf.keras.Model) -> tf.keras.Model:
+    """The model with two outputs: its own, and the logits before its softmax. A model without softmax gives logits."""
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    if isinstance(last, tf.keras.layers.Softmax) or (
+        isinstance(last, tf.keras.layers.Activation) and activation is tf.keras.activations.softmax
+    ):
+        logits = last.input
+    elif activation is tf.keras.activations.softmax:
+        logits = tf.math.log(tf.maximum(model.output, 1e-30))  # the same, up to a constant that softmax ignores
+    else:
+        logits = model.output
+    return tf.keras.Model(model.inputs, [model.output, logits])
+
+
+def distil(student: tf.keras.Model, teacher: tf.keras.Model, temperature: float = 1.0, alpha: float = 1.0) -> None:
+    r"""Makes `student.fit` minimise \\(\alpha\\) · `distillation_loss` + \\((1 - \alpha)\\) · the compiled loss.
+
+    The teacher runs in inference mode on the student's input. It is neither saved with the student nor part of its
+    weights. `evaluate`, and `fit`'s validation, still give the compiled loss.
+
+    !!! example
+        ```python
+        teacher = zoo.ResNet20(binary=False)
+        distil(model, teacher, temperature=4.0, alpha=0.9)
+        model.fit(images, labels)
+        ```
+
+    # Arguments
+        student: a functional model with one output, compiled with one loss.
+        teacher: a functional model with the student's classes, which takes the student's input.
+        temperature: of both softmaxes, greater than 0.
+        alpha: weight of the teacher, from 0 to 1; at 1 the labels play no part.
+
+    # Raises
+        ValueError: if the teacher's input or classes are not the student's, or if a number is out of its range.
+    """
+    if not temperature > 0:
+        raise ValueError(f"`temperature` must be greater than 0. Received: temperature={temperature}.")
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"`alpha` must be from 0 to 1. Received: alpha={alpha}.")
+    if teacher.output_shape[-1] != student.output_shape[-1]:
+        raise ValueError(
+            f"A teacher must have the student's {student.output_shape[-1]} classes. "
+            f"Received: {teacher.name} with {teacher.output_shape[-1]}."
+        )
+    if not tf.TensorShape(teacher.input_shape).is_compatible_with(student.input_shape):
+        raise ValueError(
+            f"A teacher must take the student's input, {student.input_shape[1:]}. "
+            f"Received: {teacher.name} with {teacher.input_shape[1:]}."
+        )
+    compiled = tf.keras.losses.get(student.loss)
+    step = functools.partial(
+        _train_step, student, with_logits(student), with_logits(teacher), getattr(compiled, "call", compiled)
+    )
+    # Keras's own way, a subclass, would be saved as one.
+    student.train_step = functools.partial(step, temperature, alpha)
+
+
+def _train_step(student, student_logits, teacher_logits, label_loss, temperature, alpha, data):
+    """As `tf.keras.Model.train_step`."""
+    x, y = data
+    _, taught = teacher_logits(x, training=False)
+    with tf.GradientTape() as tape:
+        y_pred, learned = student_logits(x, training=True)
+        difference = distillation_loss(taught, learned, temperature) - label_loss(y, y_pred)
+        # The compiled loss also keeps the metric `loss`, and scales for distributed training.
+        loss = student.compiled_loss(
+            y, y_pred, regularization_losses=[*student.losses, alpha * tf.reduce_mean(difference)]
+        )
+    student.optimizer.minimize(loss, student.trainable_variables, tape=tape)
+    return student.compute_metrics(x, y, y_pred, None)
+
+
+@factory
+class SavedModel:
+    """A model that Keras saved, e.g. the `model.keras` of a run: `teacher=SavedModel teacher.path=FILE`."""
+
+    path: str = Field()
+
+    def build(self) -> tf.keras.models.Model:
+        if not tf.io.gfile.exists(self.path):
+            raise ValueError(f"`path` must be a file that `model.save` wrote. Received: {self.path!r}.")
+        return tf.keras.models.load_model(self.path, compile=False)
+
+
+class TrainDistilled(TrainSDBNN):
+    """Trains as `TrainSDBNN`, with a teacher and, if wanted, from the weights of a first stage."""
+
+    teacher: tf.keras.models.Model = ComponentField()
+    temperature: float = Field(1.0)
+    alpha: float = Field(1.0)  # weight of the teacher; the labels have the rest
+    stage1: Optional[str] = Field(None)  # weights file of the same network, trained with `model.binary_weights=False`
+
+    def check(self) -> None:
+        super().check()
+        if getattr(base_getattr(self, "teacher"), "weights", "") is None:
+            raise ValueError("`teacher.weights` must be a file of trained weights. Received: None.")
+
+    def prepare(self) -> None:
+        super().prepare()
+        with self.model.distribute_strategy.scope():
+            if self.stage1:
+                start_from_float_weights(self.model, self.stage1)
+            distil(self.model, self.teacher, self.temperature, self.alpha)
