@@ -32,7 +32,6 @@ FORMAT = "sdbnn-packed-1"
 ARRAYS = {"1": "sign_bits", "f": "float32", "h": "float16", "l": "latent"}  # by an entry's code
 MAGNITUDE = "magnitude"
 DTYPES = {"sign_bits": "|u1", "float32": "<f4", "float16": "<f2", "latent": "<f4", MAGNITUDE: "<f2"}
-MAX_DESCRIPTION = 2**20  # bytes
 QUANTIZERS = {
     "kernel": "kernel_quantizer",
     "depthwise_kernel": "depthwise_quantizer",
@@ -115,19 +114,17 @@ def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any
     # Raises
         ValueError: if there is no such file, if it is damaged, or if it is not of this architecture.
     """
-    weights, quantizers = named_weights(model), _one_bit_quantizers(model)
+    weights = named_weights(model)
     try:
-        arrays, header = _read(Path(path), _header_limit(weights))
-        name, entries = _parse(header["model"])
-        metadata = json.loads(header["metadata"])
+        entries, arrays, metadata = _read(Path(path), stable_name(model), weights, _one_bit_quantizers(model))
     except _DAMAGE as error:
-        raise _refusal(model, path, str(error) or type(error).__name__) from error
-    if name != stable_name(model):
-        raise _refusal(model, path, f"weights of {name}")
-    if differences := _differences(entries, weights, quantizers):
-        raise _refusal(model, path, differences)
-    for name, value in _unpack(entries, arrays):
-        weights[name].assign(value)
+        raise ValueError(
+            f"`path` must be an undamaged file of packed weights of {model.name}. "
+            f"Received: {str(path)!r} with {' '.join((str(error) or type(error).__name__).split())}."
+        ) from error
+    for name, stored in _stored(entries, arrays):
+        # Nothing keeps the value: latent weights take 32 times the memory of the file.
+        weights[name].assign(_restored(entries[name], *stored))
     return metadata
 
 
@@ -155,7 +152,11 @@ def _signs(latent: np.ndarray, quantizer: Callable) -> tuple[np.ndarray | None, 
 
 
 def _latent(signs: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-    return np.where(signs, magnitude, -magnitude).astype(np.float32)
+    latent = signs.astype(np.float32)
+    latent *= 2
+    latent -= 1
+    latent *= magnitude.astype(np.float32)
+    return latent
 
 
 def _describe(model: str, entries: Mapping[str, _Entry]) -> str:
@@ -167,12 +168,10 @@ def _describe(model: str, entries: Mapping[str, _Entry]) -> str:
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def _parse(description: str) -> tuple[str, dict[str, _Entry]]:
-    """The model's name and entries from what `_describe` wrote."""
-    text = zlib.decompressobj().decompress(base64.b64decode(description), MAX_DESCRIPTION)
-    model, *lines = text.decode().split("\n")
+def _parse(text: str) -> dict[str, _Entry]:
+    """The entries from what `_describe` wrote, without its first line."""
     entries = {}
-    for line in lines:
+    for line in text.split("\n"):
         layer, *weights = line.split(" ")
         for weight in weights:
             name, entry = weight.split("=")
@@ -180,7 +179,7 @@ def _parse(description: str) -> tuple[str, dict[str, _Entry]]:
             if entry[0] not in ARRAYS or any(n < 0 for n in shape):
                 raise ValueError(f"an unknown storage of {layer}/{name}")
             entries[f"{layer}/{name}"] = _Entry(entry[0], shape)
-    return model, entries
+    return entries
 
 
 def _to_json(metadata: Mapping[str, Any]) -> str:
@@ -194,7 +193,7 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> st
     digest = hashlib.sha256(json.dumps(sorted((k, v) for k, v in header.items() if k != "sha256")).encode())
     for name, array in sorted(arrays.items()):
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
@@ -208,29 +207,48 @@ def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
         return {}
 
 
-def _read(path: Path, limit: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Arrays and metadata of an undamaged file, whose size is checked before it is read."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > limit:
-            raise ValueError("not a file of packed weights, or one cut short")
-        header = json.loads(file.read(length))["__metadata__"]
+def _read(
+    path: Path, model: str, weights: Mapping[str, tf.Variable], quantizers: Mapping[str, Callable]
+) -> tuple[dict[str, _Entry], dict[str, np.ndarray], dict[str, Any]]:
+    """Entries, arrays and metadata of an undamaged file of the model's weights.
+
+    What is read is bounded step by step: the header and its description by what the model's could be, the arrays by the
+    size that the description, once it is the model's, says.
+    """
+    limit = _header_limit(weights)
+    with path.open("rb") as opened:
+        start = opened.read(8)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > limit:
+        raise ValueError("not a file of packed weights, or one cut short")
+    size, most = path.stat().st_size, limit + 8 * sum(weight.shape.num_elements() for weight in weights.values())
+    if size > most:
+        raise ValueError(f"{size:,} bytes, more than {most:,}")
+    with safetensors.safe_open(path, "numpy") as file:
+        header = file.metadata() or {}
         if header["format"] != FORMAT:
             raise ValueError(f"format {header['format']!r}")
-        sizes = _sizes(_parse(header["model"])[1].values())
-        honest = 8 + length + sum(size * np.dtype(DTYPES[array]).itemsize for array, size in sizes.items())
+        text = zlib.decompressobj().decompress(base64.b64decode(header["model"]), limit).decode()
+        name, _, description = text.partition("\n")
+        if name != model:
+            raise ValueError(f"weights of {name}")
+        if description.count("=") > 2 * len(weights):
+            raise ValueError(f"more than twice the {len(weights)} weights")
+        entries = _parse(description)
+        if differences := _differences(entries, weights, quantizers):
+            raise ValueError(differences)
+        sizes = _sizes(entries.values())
+        honest = 8 + length + sum(n * np.dtype(DTYPES[array]).itemsize for array, n in sizes.items())
         if size != honest:
             raise ValueError(f"{size:,} bytes instead of {honest:,}")
-        file.seek(0)
-        arrays = safetensors.numpy.load(file.read(honest))
+        arrays = {array: file.get_tensor(array) for array in file.keys()}  # noqa: SIM118
     if header["sha256"] != _checksum(arrays, header):
         raise ValueError("content that does not match its checksum")
     if {name: (array.dtype.str, array.shape) for name, array in arrays.items()} != {
         name: (DTYPES[name], (size,)) for name, size in sizes.items()
     }:
         raise ValueError("arrays that are not those of its model")
-    return arrays, header
+    return entries, arrays, json.loads(header["metadata"])
 
 
 def _pack(
@@ -271,8 +289,8 @@ def _sizes(entries: Iterable[_Entry]) -> Counter[str]:
     return sizes
 
 
-def _unpack(entries: Mapping[str, _Entry], arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
-    """One weight after the other, because latent weights take 32 times the memory of the file."""
+def _stored(entries: Mapping[str, _Entry], arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """What the arrays hold of each weight: its values, or its bits and its magnitudes."""
     ends = dict.fromkeys(DTYPES, 0)
 
     def take(array: str, size: int) -> np.ndarray:
@@ -280,11 +298,17 @@ def _unpack(entries: Mapping[str, _Entry], arrays: Mapping[str, np.ndarray]) -> 
         return arrays[array][ends[array] - size : ends[array]]
 
     for name, entry in entries.items():
-        value = take(ARRAYS[entry.code], entry.stored_size)
+        stored = [take(ARRAYS[entry.code], entry.stored_size)]
         if entry.code == "1":
-            value = np.unpackbits(value, count=math.prod(entry.shape)).astype(bool).reshape(entry.shape)
-            value = _latent(value, take(MAGNITUDE, entry.shape[-1]))
-        yield name, value.reshape(entry.shape).astype(np.float32)
+            stored.append(take(MAGNITUDE, entry.shape[-1]))
+        yield name, stored
+
+
+def _restored(entry: _Entry, values: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray:
+    """The weight in float32."""
+    if magnitude is None:
+        return values.reshape(entry.shape).astype(np.float32)
+    return _latent(np.unpackbits(values, count=math.prod(entry.shape)).reshape(entry.shape), magnitude)
 
 
 def _differences(
@@ -303,10 +327,3 @@ def _differences(
             found.append(f"{name} for {'a' if entries[name].code in '1l' else 'no'} 1-bit quantizer")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return ", ".join(found[:3]) + more
-
-
-def _refusal(model: tf.keras.Model, path: str | os.PathLike, received: str) -> ValueError:
-    return ValueError(
-        f"`path` must be an undamaged file of packed weights of {model.name}. "
-        f"Received: {str(path)!r} with {' '.join(received.split())}."
-    )
