@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from golden_rule import draw, golden_input
 
 from sdbnn_larq import convert, zoo
+from sdbnn_larq.cli import main
 from sdbnn_larq.zoo._names import named_weights
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "resnet20.npz")
@@ -147,3 +149,45 @@ def test_truncated_files(tmp_path, model, state, name, share):
 def test_other_sources(model, source):
     with pytest.raises(ValueError, match="`source` must"):
         convert.load_torch_checkpoint(model, source)
+
+
+def sdbnn_convert(*arguments):
+    return CliRunner().invoke(main, ["convert", "torch", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".h5"])
+def test_command(tmp_path, state, suffix):
+    source, target = write_npz(tmp_path / "a.npz", state), tmp_path / f"b{suffix}"
+    result = sdbnn_convert(source, "--model", "ResNet20", "--output", target)
+    assert result.exit_code == 0, result.output
+    assert "bn1.num_batches_tracked" in result.output
+    model = zoo.ResNet20(weights=target, classifier_activation=None)
+    np.testing.assert_allclose(model(golden_input()), GOLDEN["logits_eval"], rtol=1e-5, atol=1e-6)
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npz", target.name}
+
+
+def test_command_with_float_weights(tmp_path, state):
+    source, target = write_npz(tmp_path / "a.npz", state), tmp_path / "b.safetensors"
+    result = sdbnn_convert(source, "binary_weights=False", "--model", "ResNet20", "--output", target)
+    assert "layer1.0.conv1.alpha" in result.output
+    assert zoo.load_packed(zoo.ResNet20(binary_weights=False), target) == {"options": {"binary_weights": False}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.npz", "--model", "ResNet20", "--output", "b.txt"], "must end in .safetensors"),
+        (["a.npz", "--model", "ResNet20", "--output", "none/b.h5"], "folder that exists"),
+        (["b.npz", "--model", "ResNet20", "--output", "b.h5"], "not a file"),
+        (["a.npz", "--model", "ResNet21", "--output", "b.h5"], "ResNet20"),
+        (["a.npz", "num_classes=9", "--model", "ResNet20", "--output", "b.h5"], "linear.weight of shape"),
+        (["a.npz", "--output", "b.h5"], "--model"),
+    ],
+)
+def test_command_refuses_in_one_line(tmp_path, monkeypatch, state, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    write_npz(tmp_path / "a.npz", state)
+    result = sdbnn_convert(*arguments)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert message in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]

@@ -6,7 +6,8 @@ import tensorflow as tf
 from authors_weights import fill, floatx, to_torch, weights_by_key
 from golden_rule import golden_input
 
-from sdbnn_larq import quantizers, zoo
+from sdbnn_larq import convert, quantizers, zoo
+from sdbnn_larq.zoo._names import named_weights
 
 torch = pytest.importorskip("torch")
 from torch_reference import torch_model  # noqa: E402
@@ -59,3 +60,40 @@ def test_float_weights(name):
     with torch.no_grad():
         expected = reference(torch_images).numpy()
     np.testing.assert_allclose(model(images, training=False), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_teacher():
+    reference = torch_model("FloatResNet34").double()
+    with floatx("float64"):
+        model = zoo.FloatResNet34(input_shape=(64, 64, 3), classifier_activation=None)
+    convert.load_torch_checkpoint(model, reference.state_dict())
+    images = golden_input(64).astype("float64")
+    with torch.no_grad():
+        expected = reference(torch.from_numpy(images.transpose(0, 3, 1, 2).copy())).numpy()
+    # The importer reads float32.
+    np.testing.assert_allclose(model(images, training=False), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in SIZES), ("ResNet18", {"binary_weights": False})],
+    ids=str,
+)
+def test_import_and_export(name, options):
+    """The importer puts each entry where `authors_weights` finds it, and what is exported PyTorch loads."""
+    reference = torch_model(name, **options)
+    state = {key: value.clone() for key, value in reference.state_dict().items()}
+    model = zoo.get_model(name, **options)
+    for weight in named_weights(model).values():
+        weight.assign(np.full(weight.shape, np.nan))
+    convert.load_torch_checkpoint(model, {f"module.{key}": value for key, value in state.items()})
+    for key, weight in weights_by_key(model, state):
+        back = to_torch(weight.numpy(), tuple(state[key].shape), model.name)
+        np.testing.assert_array_equal(back, state[key], err_msg=key)
+    exported = {key: torch.from_numpy(value) for key, value in convert.to_torch_state_dict(model).items()}
+    for parameter in reference.parameters():
+        torch.nn.init.zeros_(parameter)
+    reference.load_state_dict(exported)
+    for key, value in reference.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            assert torch.equal(value, state[key]), key

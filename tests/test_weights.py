@@ -1,18 +1,36 @@
 """What `weights=` takes: paths, URLs and tags, and what it refuses."""
 
+import dataclasses
 import hashlib
 import http.server
-import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
 from sdbnn_larq import zoo
 from sdbnn_larq.zoo import _catalogue, _download
 from sdbnn_larq.zoo._weights import load_weights
+
+FIELDS = {
+    "architecture": "ResNet20",
+    "tag": "cifar10",
+    "arguments": {},
+    "dataset": "Cifar10",
+    "data": "CIFAR-10",
+    "input_size": [32, 32],
+    "mean": [0.0, 0.0, 0.0],
+    "std": [1.0, 1.0, 1.0],
+    "class_names": ["a", "b"],
+    "accuracy": 50.0,
+    "images": 2,
+    "seeds": [0],
+    "recipe": "none",
+    "licence": "MIT",
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +52,10 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def registry(tmp_path, packed, monkeypatch):
-    sha256 = hashlib.sha256(packed.read_bytes()).hexdigest()
-    entry = {"architecture": "ResNet20", "tag": "cifar10", "file": packed.name, "sha256": sha256}
     monkeypatch.setattr(_catalogue, "folder", lambda: tmp_path)
-    monkeypatch.setattr(_catalogue, "entries", lambda: [entry])
+    content = packed.read_bytes()
+    entry = _catalogue.Entry(**FIELDS, file=packed.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
+    _catalogue.write([entry])
     return entry
 
 
@@ -68,15 +86,43 @@ def test_unknown_tag_names_those_that_exist(model, registry):
 
 
 def test_published_file_with_another_hash(model, registry):
-    registry["sha256"] = "0" * 64
+    _catalogue.write([dataclasses.replace(registry, sha256="0" * 64)])
     with pytest.raises(ValueError, match="must have SHA-256 0000"):
         load_weights(model, "cifar10")
 
 
-def test_registry_is_complete():
-    for entry in json.loads((_catalogue.folder() / "registry.json").read_text()):
-        assert entry["architecture"] in zoo.list_models()
-        assert {"tag", "arguments", "sha256", "size", "dataset", "accuracy", "images", "licence"} <= entry.keys()
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("tag", "../cifar10"),
+        ("file", "http://localhost/a.safetensors"),
+        ("file", "../a.safetensors"),
+        ("sha256", "abc"),
+        ("size", 0),
+        ("mean", [0.0]),
+        ("std", [1.0, 0.0, 1.0]),
+        ("class_names", ["a", "a"]),
+        ("accuracy", 86.912),
+        ("seeds", []),
+        ("licence", ""),
+    ],
+)
+def test_entry_that_says_too_little(registry, name, value):
+    with pytest.raises(ValueError, match=f"`{name}` of a published file must"):
+        dataclasses.replace(registry, **{name: value})
+
+
+def test_registry_and_its_files():
+    entries = _catalogue.entries()
+    assert len({(entry.architecture, entry.tag) for entry in entries}) == len(entries)
+    for entry in entries:
+        model = zoo.get_model(entry.architecture, weights=entry.tag, **entry.arguments)
+        assert model.input_shape[1:3] == tuple(entry.input_size)
+        assert model.output_shape[-1] == len(entry.class_names)
+        assert (tuple(entry.mean), tuple(entry.std)) == (MEAN_RGB, STDDEV_RGB)  # of `sdbnn predict`
+        path = _catalogue.folder() / entry.file
+        assert path.stat().st_size == entry.size
+        assert f"**{entry.accuracy:.2f} %**" in path.with_suffix(".md").read_text("utf-8")
 
 
 def test_no_such_file(model):

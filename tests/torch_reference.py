@@ -157,6 +157,35 @@ class ImageNetResNet(ResNet):
         return self.fc(self.features(F.max_pool2d(self.bn1(self.conv1(x)), 3, 2, 1)))
 
 
+class TorchvisionBlock(nn.Module):
+    def __init__(self, channels, filters, stride, conv):
+        super().__init__()
+        self.conv1, self.bn1 = conv(channels, filters, stride), nn.BatchNorm2d(filters)
+        self.conv2, self.bn2 = conv(filters, filters, 1), nn.BatchNorm2d(filters)
+        self.downsample = None
+        if stride == 2:
+            self.downsample = nn.Sequential(nn.Conv2d(channels, filters, 1, 2, bias=False), nn.BatchNorm2d(filters))
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (self.downsample(x) if self.downsample else x))
+
+
+class TorchvisionResNet34(ResNet):
+    """The teacher."""
+
+    def __init__(self):
+        def conv(channels, filters, stride):
+            return nn.Conv2d(channels, filters, 3, stride, 1, bias=False)
+
+        stem = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        super().__init__(stem, TorchvisionBlock, (64, 128, 256, 512), (3, 4, 6, 3), conv)
+        self.fc = nn.Linear(512, 1000)
+
+    def forward(self, x):
+        return self.fc(self.features(F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)))
+
+
 class VGGSmall(nn.Module):
     def __init__(self, conv):
         super().__init__()
@@ -182,7 +211,7 @@ def torch_model(name: str, binary_weights: bool = True, k: float = 1.0, t: float
     """The network of that name in the zoo, in evaluation mode, filled by the golden rule.
 
     # Arguments
-        name: one of `zoo.list_models()`.
+        name: as `zoo.get_model` takes it.
         binary_weights: `False` for binary activations with float weights, without α.
         k, t: of the error decay estimator; unused by the ImageNet networks.
     """
@@ -199,6 +228,7 @@ def torch_model(name: str, binary_weights: bool = True, k: float = 1.0, t: float
         "CifarResNet18": lambda: CifarResNet(BasicBlock, (64, 128, 256, 512), 2, conv),
         "ResNet18": lambda: ImageNetResNet((4, 4, 4, 4), imagenet_conv),
         "ResNet34": lambda: ImageNetResNet((6, 8, 12, 6), imagenet_conv),
+        "FloatResNet34": TorchvisionResNet34,
     }
     model = makers[name]()
     drawn = {key: torch.from_numpy(np.array(draw(key, tuple(v.shape)))) for key, v in model.state_dict().items()}

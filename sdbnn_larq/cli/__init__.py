@@ -19,7 +19,7 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise InputError(error.format_message().splitlines()[0]) from None
-        except (ValueError, TypeError, OSError) as error:
+        except (ValueError, TypeError, OSError, ImportError) as error:
             raise InputError((str(error).strip() or type(error).__name__).splitlines()[0]) from None
 
 
@@ -42,16 +42,17 @@ def train(task: str, config: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("pattern", default="*")
-def models(pattern: str) -> None:
+@click.option("--pretrained", is_flag=True, help="List the published weights, with their accuracy, instead.")
+def models(pattern: str, pretrained: bool) -> None:
     """List the architectures whose name matches PATTERN, e.g. "*18*"."""
     from sdbnn_larq.cli._models import print_models
 
-    print_models(pattern)
+    print_models(pattern, pretrained)
 
 
 @main.command()
 @click.argument("name")
-@click.option("--weights", help="A weights file.")
+@click.option("--weights", help="A weights file, its URL or a tag, e.g. cifar10.")
 def summary(name: str, weights: str | None) -> None:
     """Print the layers, sizes and MACs of the architecture NAME."""
     from sdbnn_larq.cli._models import print_summary
@@ -62,9 +63,9 @@ def summary(name: str, weights: str | None) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("config", nargs=-1, type=click.UNPROCESSED)
-@click.option("--weights", required=True, help="A weights file.")
-@click.option("--dataset", default="Cifar10", show_default=True, help="Cifar10, ImageNet, PhotoFolder, ….")
-def evaluate(name: str, weights: str, dataset: str, config: tuple[str, ...]) -> None:
+@click.option("--weights", required=True, help="A weights file, its URL or a tag, e.g. cifar10.")
+@click.option("--dataset", help="Cifar10, ImageNet, PhotoFolder, …; by default that of published weights, or Cifar10.")
+def evaluate(name: str, weights: str, dataset: str | None, config: tuple[str, ...]) -> None:
     """Print the accuracy of NAME on a whole test set, whose fields CONFIG sets, e.g. data_dir=DIR."""
     from sdbnn_larq.cli._use import evaluate
 
@@ -74,10 +75,46 @@ def evaluate(name: str, weights: str, dataset: str, config: tuple[str, ...]) -> 
 @main.command()
 @click.argument("name")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--weights", required=True, help="A weights file.")
+@click.option("--weights", required=True, help="A weights file, its URL or a tag, e.g. cifar10.")
 @click.option("--top", default=1, show_default=True, help="Classes to print for each image.")
 def predict(name: str, images: tuple[str, ...], weights: str, top: int) -> None:
     """Print the class of each of IMAGES with its probability."""
     from sdbnn_larq.cli._use import predict
 
     predict(name, images, weights, top)
+
+
+@main.group()
+def convert() -> None:
+    """Make weights files from checkpoints of other libraries."""
+
+
+@convert.command("torch")
+@click.argument("file")
+@click.argument("config", nargs=-1)
+@click.option("--model", required=True, help="The architecture, e.g. ResNet18 or FloatResNet34.")
+@click.option("--output", required=True, help="The file to write: packed (.safetensors) or latent weights (.h5).")
+def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -> None:
+    """Read FILE, a checkpoint of SD-BNN's authors, into a model with arguments CONFIG, e.g. binary_weights=False."""
+    from sdbnn_larq.cli._convert import convert_torch
+
+    convert_torch(file, model, output, config)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--weights", required=True, help="A weights file.")
+@click.option("--tag", required=True, help="What `weights=` shall take, e.g. cifar10.")
+@click.option("--dataset", default="Cifar10", show_default=True, help="Whose test split gives the accuracy.")
+@click.option("--data-dir", help="Where the data set lies.")
+@click.option("--data", required=True, help='Which images those are, e.g. "CIFAR-10".')
+@click.option("--recipe", required=True, help="The command that trained, or how the weights were made.")
+@click.option("--seed", "seeds", type=int, multiple=True, required=True, help="Of the training; give several if so.")
+@click.option("--licence", default="MIT", show_default=True, help="SPDX identifier.")
+@click.option("--half", multiple=True, help="Wildcard of weights to round to float16, as for `zoo.save_packed`.")
+@click.option("--about", type=click.File(), help="Text for the model card.")
+def publish(name: str, **options) -> None:
+    """Enter NAME's trained weights, with their accuracy, in the catalogue of this checkout or installation."""
+    from sdbnn_larq.cli._publish import publish
+
+    publish(name, **options)

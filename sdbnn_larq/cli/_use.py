@@ -1,18 +1,22 @@
 """`sdbnn evaluate` and `sdbnn predict`: a trained network on data."""
 
+import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from zookeeper import configure
 from zookeeper.core.cli import ConfigParam
-from zookeeper.tf import Preprocessing
+from zookeeper.tf import Dataset, Preprocessing
 
 from sdbnn_larq import zoo
 from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.datasets import read_image
 from sdbnn_larq.training.preprocessing import normalize
+from sdbnn_larq.zoo import _catalogue
+from sdbnn_larq.zoo._catalogue import Entry
 from sdbnn_larq.zoo._packed import read_metadata
 
 PREPROCESSING: dict[Any, type[Preprocessing]] = {
@@ -26,9 +30,16 @@ PREPROCESSING: dict[Any, type[Preprocessing]] = {
 DATASETS = {dataset.__name__: dataset for dataset in PREPROCESSING}
 
 
+def published(name: str, weights: str) -> Entry | None:
+    """The registry's entry, if `weights` is a tag and no file."""
+    return None if os.path.exists(weights) else _catalogue.tags(name).get(weights)
+
+
 def build(name: str, weights: str) -> tuple[tf.keras.Model, list[str]]:
-    """The model as it was trained, and its class names; numbers where the file does not name them."""
-    metadata = read_metadata(weights) if tf.io.gfile.exists(weights) else {}
+    """The model as it was trained, and its class names; numbers where nothing names them."""
+    if entry := published(name, weights):
+        return zoo.get_model(name, weights=weights, **entry.arguments), entry.class_names
+    metadata = read_metadata(weights)
     names = metadata.get("class_names")
     options = metadata.get("options", {})
     if names:
@@ -37,26 +48,41 @@ def build(name: str, weights: str) -> tuple[tf.keras.Model, list[str]]:
     return model, names or [str(i) for i in range(model.output_shape[-1])]
 
 
-def evaluate(name: str, weights: str, dataset: str, config: tuple[str, ...]) -> None:
-    """Prints the accuracy on a whole test set."""
+def test_set(dataset: str, config: Iterable[str]) -> Dataset:
+    """A data set with its fields set, e.g. by `"data_dir=DIR"`."""
     if dataset not in DATASETS:
         raise ValueError(f"`dataset` must be one of {', '.join(DATASETS)}. Received: {dataset!r}.")
     source = DATASETS[dataset]()
     configure(source, dict(ConfigParam().convert(item, None, None) for item in config))
-    model, _ = build(name, weights)
+    return source
+
+
+def count_right(model: tf.keras.Model, source: Dataset) -> tuple[int, int]:
+    """How many of a whole test set the model classifies rightly, and of how many."""
+    name = type(source).__name__
     if model.output_shape[-1] != source.num_classes:
         raise ValueError(
             f"`dataset` must have the model's {model.output_shape[-1]} classes. "
-            f"Received: {dataset} with {source.num_classes}."
+            f"Received: {name} with {source.num_classes}."
         )
-    preprocessing = PREPROCESSING[DATASETS[dataset]]()
+    preprocessing = PREPROCESSING[type(source)]()
     configure(preprocessing, {"input_shape": model.input_shape[1:]})
     data, count = source.test(decoders=preprocessing.decoders)
-    check_examples(data, f"{dataset}'s test split", source.num_classes, model.input_shape[1:])
+    check_examples(data, f"{name}'s test split", source.num_classes, model.input_shape[1:])
     right = sum(
         int(np.sum(np.argmax(model.predict_on_batch(images), axis=-1) == labels))
         for images, labels in data.map(preprocessing, num_parallel_calls=8).batch(250)
     )
+    return right, count
+
+
+def evaluate(name: str, weights: str, dataset: str | None, config: Iterable[str]) -> None:
+    """Prints the accuracy on a whole test set, by default that of published weights."""
+    entry = published(name, weights)
+    dataset = dataset or (entry.dataset if entry else "Cifar10")
+    source = test_set(dataset, config)
+    model, _ = build(name, weights)
+    right, count = count_right(model, source)
     print(f"{name}: {right / count:.2%} of {count:,} test images of {dataset} ({right} right)")
 
 

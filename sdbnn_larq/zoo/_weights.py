@@ -61,12 +61,12 @@ def _find_tag(model: tf.keras.Model, tag: str) -> Path:
             f"{', '.join(sorted(known)) or 'there is none yet'}. Received: weights={tag!r}."
         )
     entry = known[tag]
-    if "url" in entry:
-        return fetch(entry["url"], entry["size"], entry["sha256"])
-    path = _catalogue.folder() / entry["file"]
+    if "://" in entry.file:
+        return fetch(entry.file, entry.size, entry.sha256)
+    path = _catalogue.folder() / entry.file
     received = file_sha256(path)
-    if received != entry["sha256"]:
-        raise ValueError(f"{str(path)!r} must have SHA-256 {entry['sha256']}. Received: {received}.")
+    if received != entry.sha256:
+        raise ValueError(f"{str(path)!r} must have SHA-256 {entry.sha256}. Received: {received}.")
     return path
 
 

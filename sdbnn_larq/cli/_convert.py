@@ -1,0 +1,29 @@
+"""`sdbnn convert`: checkpoints of other libraries to weights files."""
+
+from pathlib import Path
+
+from zookeeper.core.cli import ConfigParam
+
+from sdbnn_larq import zoo
+from sdbnn_larq.convert import load_torch_checkpoint
+from sdbnn_larq.zoo._atomic import atomic_file
+
+
+def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -> None:
+    """Writes the weights of a checkpoint in the authors' layout, packed or as Keras's HDF5."""
+    path = Path(output)
+    if path.suffix not in (".safetensors", ".h5"):
+        raise ValueError(f"`--output` must end in .safetensors (packed) or .h5 (latent weights). Received: {output!r}.")
+    if not path.parent.is_dir():
+        raise ValueError(f"`--output` must be in a folder that exists. Received: {output!r}.")
+    options = dict(ConfigParam().convert(item, None, None) for item in config)
+    network = zoo.get_model(model, **options)
+    unused = load_torch_checkpoint(network, file)
+    if path.suffix == ".h5":
+        with atomic_file(path) as temporary:
+            network.save_weights(temporary.name, save_format="h5")
+    else:
+        zoo.save_packed(network, path, {"options": options})
+    print(f"{output}: {network.count_params():,} weights of {model}, {path.stat().st_size:,} bytes")
+    if unused:
+        print(f"Not used: {', '.join(unused)}")
