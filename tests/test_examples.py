@@ -11,13 +11,13 @@ import pytest
 import tensorflow as tf
 
 import sdbnn_larq
-from sdbnn_larq import callbacks, layers, quantizers, training, zoo
+from sdbnn_larq import callbacks, layers, quantizers, training, tuning, zoo
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
 def examples():
-    for module in (quantizers, layers, callbacks, zoo, training):
+    for module in (quantizers, layers, callbacks, zoo, training, tuning):
         for name in module.__all__:
             for block in BLOCK.findall(inspect.getdoc(getattr(module, name)) or ""):
                 yield pytest.param(textwrap.dedent(block), id=name)
@@ -33,8 +33,8 @@ def test_example(code, tmp_path, monkeypatch):
     model.compile("sgd", "sparse_categorical_crossentropy")
     images, labels = tf.random.normal((2, 32, 32, 3)), np.arange(2)
     names = {
-        **vars(quantizers), **vars(layers), **vars(callbacks), **vars(zoo), **vars(training),
-        "sdbnn_larq": sdbnn_larq, "zoo": zoo, "lq": lq, "tf": tf, "model": model,
+        **vars(quantizers), **vars(layers), **vars(callbacks), **vars(zoo), **vars(training), **vars(tuning),
+        "sdbnn_larq": sdbnn_larq, "zoo": zoo, "tuning": tuning, "lq": lq, "tf": tf, "model": model,
         "images": images, "labels": labels, "x": images, "y": labels,
     }  # fmt: skip
     exec(code, names)

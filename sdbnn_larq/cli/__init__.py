@@ -40,6 +40,21 @@ def train(task: str, config: tuple[str, ...]) -> None:
     run_task(task, config)
 
 
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("task")
+@click.argument("config", nargs=-1, type=click.UNPROCESSED)
+@click.option("--range", "ranges", multiple=True, help="Numbers to search: FIELD=LOW:HIGH, with :log if wanted.")
+@click.option("--choice", "choices", multiple=True, help="Values to search: FIELD=VALUE,VALUE,...")
+@click.option("--algorithm", default="hyperband", show_default=True, help="hyperband, random or bayesian.")
+@click.option("--trials", default=20, show_default=True, help="How many, for all algorithms but hyperband.")
+@click.option("--output-dir", help="The search's folder; by default runs/tune-TASK.")
+def tune(task, config, ranges, choices, algorithm, trials, output_dir) -> None:
+    """Search the best fields of TASK on its validation split; CONFIG sets the others, e.g. epochs=9."""
+    from sdbnn_larq.cli._tune import tune
+
+    tune(task, config, ranges, choices, algorithm, trials, output_dir)
+
+
 @main.command()
 @click.argument("pattern", default="*")
 @click.option("--pretrained", is_flag=True, help="List the published weights, with their accuracy, instead.")

@@ -1,14 +1,19 @@
 """`sdbnn train`: finds a task among the recipes, or in a file, and hands it to zookeeper."""
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import pkgutil
 from pathlib import Path
 
 from zookeeper.core.cli import cli as tasks
+from zookeeper.core.utils import generate_component_subclasses
 
 import sdbnn_larq  # noqa: F401  (Keras 2 before zookeeper's TensorFlow parts)
+
+# isort: split
+from zookeeper.tf import Experiment
 
 
 def run_task(task: str, config: tuple[str, ...]) -> None:
@@ -21,8 +26,13 @@ def run_task(task: str, config: tuple[str, ...]) -> None:
     # Raises
         ValueError: if there is no such task, or if a field or value does not fit.
     """
+    tasks.main([task_class(task).__name__, *config], prog_name="sdbnn train", standalone_mode=False)
+
+
+def task_class(task: str) -> type:
+    """The class of a task, given as in `run_task`."""
     name = load_file(task) if task.endswith(".py") else find_recipe(task)
-    tasks.main([name, *config], prog_name="sdbnn train", standalone_mode=False)
+    return next(found for found in generate_component_subclasses(Experiment) if found.__name__ == name)
 
 
 def find_recipe(task: str) -> str:
@@ -41,6 +51,7 @@ def find_recipe(task: str) -> str:
     return names[key]
 
 
+@functools.cache  # zookeeper knows each task's name but once
 def load_file(path: str) -> str:
     """Runs a recipe file and gives the name of the task that it defines."""
     if not Path(path).is_file():

@@ -59,8 +59,7 @@ def distil(student: tf.keras.Model, teacher: tf.keras.Model, temperature: float 
     !!! example
         ```python
         teacher = zoo.ResNet20(binary=False)
-        distil(model, teacher, temperature=4.0, alpha=0.9)
-        model.fit(images, labels)
+        distil(model, teacher, temperature=4.0, alpha=0.9)  # then `model.fit` as ever
         ```
 
     # Arguments

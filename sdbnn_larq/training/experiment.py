@@ -119,6 +119,7 @@ class TrainSDBNN(Experiment):
                 self.say(f"{folder.path} holds this run, finished; remove it to train again.")
             else:
                 self.prepare()
+                self.test_batches, self.test_count = self.evaluation_batches("test")
                 report = self.train(folder, signals)
             self.say(
                 f"{report['task']}: {report['test_accuracy']:.2%} of {report['test_images']:,} test images after "
@@ -154,7 +155,6 @@ class TrainSDBNN(Experiment):
             data, count, self.preprocessing, batch_size=self.batch_size, seed=self.seed, epochs=self.epochs
         )
         self.validation_batches, _ = self.evaluation_batches("validation")
-        self.test_batches, self.test_count = self.evaluation_batches("test")
 
     def examples(self, split: str) -> tuple[tf.data.Dataset, int]:
         """The checked examples of a split, and their number."""

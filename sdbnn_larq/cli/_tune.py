@@ -1,0 +1,55 @@
+"""`sdbnn tune`: searches fields of a task and writes down what it found."""
+
+import os
+import sys
+from pathlib import Path
+
+from zookeeper import configure
+from zookeeper.core.cli import ConfigParam
+
+from sdbnn_larq.cli._train import task_class
+from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
+from sdbnn_larq.tuning.recipe import write_recipe
+from sdbnn_larq.tuning.report import draw_trials, print_table, write_csv
+
+
+def tune(
+    task: str,
+    config: tuple[str, ...],
+    ranges: tuple[str, ...],
+    choices: tuple[str, ...],
+    algorithm: str,
+    trials: int,
+    output_dir: str | None,
+) -> None:
+    """Searches, or goes on searching, and leaves a table, a picture and a recipe in a folder."""
+    chosen = task_class(task)
+    fields = dict(ConfigParam().convert(item, None, None) for item in config)
+    probe = chosen()
+    configure(probe, fields)
+    space: list[Range | Choice] = [parse_range(text, probe) for text in ranges]
+    space += [parse_choice(text, probe) for text in choices]
+    folder = Path(output_dir or os.path.join("runs", f"tune-{chosen.__name__}"))
+    search = Search(chosen, fields, space, folder, algorithm=algorithm, trials=trials)
+    try:
+        found = search.run()
+    except KeyboardInterrupt:
+        print(f"\nStopped; the same command goes on in {folder}.", file=sys.stderr)
+        sys.exit(130)
+    if not found:  # a worker of a search on many machines
+        return
+    print_table(found)
+    write_csv(found, folder / "trials.csv")
+    best = found[0]
+    if best.accuracy is None:
+        raise ValueError(f"A search must have a trial with a finite loss. Received: none of {len(found)}.")
+    draw_trials(found, space, folder / "trials.png")
+    write_recipe(
+        folder / "best.py",
+        f"{chosen.__name__}Tuned",
+        search.task(best.fields),
+        {**fields, **best.fields, "epochs": best.epochs},
+        source=task if task.endswith(".py") else "",
+        summary=f"The best of {len(found)} trials: {best.accuracy:.2%} of the validation images after training.",
+    )
+    print(f"{best.accuracy:.2%} of the validation images: sdbnn train {folder / 'best.py'}")

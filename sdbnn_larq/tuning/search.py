@@ -1,0 +1,194 @@
+"""The search: each trial is a training of its own, judged on the validation split."""
+
+import gc
+import hashlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from zookeeper import configure
+
+from sdbnn_larq.training import TrainSDBNN
+from sdbnn_larq.tuning._keras_tuner import keras_tuner
+from sdbnn_larq.tuning.space import Choice, Range, fields_of, read_field
+from sdbnn_larq.zoo._atomic import atomic_file
+
+ALGORITHMS = ("hyperband", "random", "bayesian")
+OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a finished or interrupted search."""
+
+    name: str
+    fields: dict[str, Any]
+    epochs: int
+    accuracy: float | None  # of the validation split after the last epoch; None if the trial failed
+
+
+class StopIfNotFinite(tf.keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise keras_tuner.errors.FailedTrialError(f"The loss was {logs['loss']} at step {batch + 1}.")
+
+
+class TaskTuner(keras_tuner.Tuner):
+    """Trains a task with the fields of a trial. No model is kept."""
+
+    def __init__(self, search: "Search", **kwargs):
+        super().__init__(**kwargs)
+        self.search_of = search
+
+    def run_trial(self, trial):
+        drawn = trial.hyperparameters.values
+        search = self.search_of
+        tf.keras.backend.clear_session()
+        gc.collect()
+        task = search.task(fields_of(search.space, drawn), drawn.get("tuner/epochs"))
+        history = tf.keras.callbacks.History()
+        try:
+            task.check()
+            task.prepare()
+            task.fit([StopIfNotFinite(), history])
+        except ValueError as error:  # what is wrong with one trial's fields or data is wrong with the search
+            raise keras_tuner.errors.FatalValueError(str(error)) from error
+        return {OBJECTIVE.name: history.history[OBJECTIVE.name][-1]}
+
+
+class Search:
+    """A search over fields of a task, kept in a folder and taken up again from there.
+
+    Hyperband gives many trials few epochs and the best of them more. A trial trains from the start, so that its
+    schedules end with its epochs.
+
+    !!! example
+        ```python
+        from sdbnn_larq.recipes.digits import TrainDigits
+
+        space = [Range("learning_rate", 1e-4, 1e-2, log=True)]
+        search = Search(TrainDigits, {"epochs": 9}, space, "runs/search")
+        ```
+
+    # Arguments
+        task_class: a task, derived from `TrainSDBNN`.
+        config: fields that all trials share; `epochs` are those of the longest trials.
+        space: what to vary.
+        folder: for the search's state.
+        algorithm: `"hyperband"`, `"random"` or `"bayesian"`.
+        trials: how many, for all algorithms but Hyperband, which follows from the epochs.
+        seed: of the draws.
+
+    # Raises
+        ValueError: if an argument does not fit, or if the folder holds another search; nothing is written then.
+    """
+
+    def __init__(
+        self,
+        task_class: Callable[[], TrainSDBNN],
+        config: dict[str, Any],
+        space: Sequence[Range | Choice],
+        folder: str | Path,
+        *,
+        algorithm: str = "hyperband",
+        trials: int = 20,
+        seed: int = 0,
+    ):
+        if algorithm not in ALGORITHMS:
+            raise ValueError(f"`algorithm` must be one of {', '.join(ALGORITHMS)}. Received: {algorithm!r}.")
+        if trials < 1:
+            raise ValueError(f"`trials` must be at least 1. Received: {trials}.")
+        if not space:
+            raise ValueError("A search must have at least one range or choice. Received: none.")
+        names = [entry.field for entry in space]
+        for name in names:
+            if names.count(name) > 1 or name in config:
+                raise ValueError(f"A field must be given once, or searched once. Received: {name!r} twice.")
+        if algorithm == "hyperband" and "epochs" in names:
+            raise ValueError("Hyperband chooses the epochs itself: `epochs` must not be searched.")
+        self.task_class, self.config, self.space = task_class, config, space
+        self.folder = Path(folder)
+        for entry in space:  # types and limits, before anything is trained
+            for value in entry.ends():
+                task = self.task({**{other.field: other.ends()[0] for other in space}, entry.field: value})
+                read_field(task, entry.field)
+                task.check()
+        self.epochs = self.task({entry.field: entry.ends()[0] for entry in space}).epochs
+        self.algorithm, self.trial_count, self.seed = algorithm, trials, seed
+
+    def task(self, fields: dict[str, Any], epochs: int | None = None) -> TrainSDBNN:
+        """The configured task of a trial."""
+        task = self.task_class()
+        configure(task, {**self.config, **fields, **({"epochs": epochs} if epochs else {})})
+        return task
+
+    def tuner(self) -> TaskTuner:
+        """Keras Tuner with all that the folder knows of this search."""
+        parameters = keras_tuner.HyperParameters()
+        for entry in self.space:
+            entry.add_to(parameters)
+        shared = {
+            "objective": OBJECTIVE,
+            "hyperparameters": parameters,
+            "seed": self.seed,
+            "allow_new_entries": False,
+            "max_consecutive_failed_trials": 10,  # high learning rates fail together
+        }
+        if self.algorithm == "hyperband":
+            oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=self.epochs, **shared)
+        elif self.algorithm == "random":
+            oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=self.trial_count, **shared)
+        else:
+            oracle = keras_tuner.oracles.BayesianOptimizationOracle(max_trials=self.trial_count, **shared)
+        return TaskTuner(self, oracle=oracle, directory=str(self.folder), project_name="trials")
+
+    def identity(self) -> dict[str, Any]:
+        """What makes it this search and no other."""
+        space = [[type(entry).__name__, *vars(entry).values()] for entry in self.space]
+        config = hashlib.sha256(json.dumps(self.config, sort_keys=True, default=str).encode()).hexdigest()
+        return json.loads(
+            json.dumps(
+                {
+                    "task": self.task_class.__name__,
+                    "algorithm": self.algorithm,
+                    "trials": self.trial_count,
+                    "seed": self.seed,
+                    "space": space,
+                    "config": config,
+                }
+            )
+        )
+
+    def run(self) -> list[Trial]:
+        """Searches, or goes on searching.
+
+        # Returns
+            The trials of the whole search, the best first; none to a worker, whose chief has them.
+        """
+        file = self.folder / "search.json"
+        if file.exists() and json.loads(file.read_text()) != self.identity():
+            raise ValueError(
+                f"`output_dir` must be a new folder, or one with the same search. Received: {str(self.folder)!r}."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with atomic_file(file) as out:
+            out.write((json.dumps(self.identity(), indent=2) + "\n").encode())
+        tuner = self.tuner()
+        tuner.search()
+        return self.trials(tuner) if hasattr(tuner.oracle, "trials") else []
+
+    def trials(self, tuner: TaskTuner) -> list[Trial]:
+        trials = [
+            Trial(
+                trial.trial_id,
+                fields_of(self.space, trial.hyperparameters.values),
+                trial.hyperparameters.values.get("tuner/epochs", self.epochs),
+                trial.score if trial.status == "COMPLETED" else None,
+            )
+            for trial in tuner.oracle.trials.values()
+        ]
+        return sorted(trials, key=lambda trial: -1.0 if trial.accuracy is None else trial.accuracy, reverse=True)

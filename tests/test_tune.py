@@ -1,0 +1,178 @@
+"""`sdbnn tune`: the search space, the search itself, and what it leaves behind."""
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from zookeeper import configure
+
+from sdbnn_larq.cli import main
+from sdbnn_larq.cli._train import task_class
+from sdbnn_larq.training import Digits
+from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
+
+RECIPE = Path(__file__).parent / "tiny_recipe.py"
+SPACE = ["--range", "learning_rate=1e-4:1e-1:log", "--choice", "model.self_distribution=both,None"]
+
+
+def sdbnn(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def process(*arguments, **environment):
+    command = [sys.executable, "-u", "-m", "sdbnn_larq.cli", "tune", RECIPE, *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(list(map(str, command)), env={**os.environ, **environment}, **pipes)
+
+
+def rows(folder):
+    return list(csv.DictReader((folder / "trials.csv").open()))
+
+
+@pytest.fixture
+def tiny():
+    tiny = task_class(str(RECIPE))()
+    configure(tiny, {})
+    return tiny
+
+
+def test_parse(tiny):
+    assert parse_range("learning_rate=1e-4:1:log", tiny) == Range("learning_rate", 1e-4, 1.0, log=True)
+    assert parse_range("batch_size=16:64", tiny) == Range("batch_size", 16, 64)
+    assert type(parse_range("batch_size=16:64", tiny).low) is int
+    assert type(parse_range("t_max=1:10", tiny).low) is float
+    assert parse_range("model.wsd_scale=0:0.1", tiny).field == "model.wsd_scale"
+    choice = parse_choice("model.self_distribution=both,None", tiny)
+    assert choice == Choice("model.self_distribution", ("both", "None"))
+    assert choice.ends() == ["both", None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "at least one range or choice"),
+        (["--range", "learning_rate"], "FIELD=LOW:HIGH"),
+        (["--range", "learning_rate=1"], "FIELD=LOW:HIGH"),
+        (["--range", "learning_rate=a:b"], "FIELD=LOW:HIGH"),
+        (["--range", "learning_rate=1:2:exp"], "FIELD=LOW:HIGH"),
+        (["--range", "learning_rate=2:1"], "LOW < HIGH"),
+        (["--range", "learning_rate=0:1:log"], "LOW > 0"),
+        (["--range", "batch_size=0.5:8"], "whole numbers"),
+        (["--range", "batch_size=0:8"], "`batch_size` must be at least 1"),
+        (["--range", "learning_rat=1:2"], "Did you mean learning_rate?"),
+        (["--range", "model.wsd_scal=1:2"], "Did you mean model.wsd_scale?"),
+        (["--range", "loss.x=1:2"], "COMPONENT.FIELD"),
+        (["--range", "nothing.x=1:2"], "COMPONENT.FIELD"),
+        (["--choice", "seed=1"], "different values"),
+        (["--choice", "seed=1,1"], "different values"),
+        (["--choice", "learning_rate=big,small"], "learning_rate"),
+        (["--range", "epochs=1:9"], "epochs"),
+        (["--range", "seed=1:9", "seed=3"], "'seed' twice"),
+        (["--range", "seed=1:9", "--choice", "seed=3,4"], "'seed' twice"),
+        (["--range", "seed=1:9", "--algorithm", "grid"], "hyperband, random, bayesian"),
+        (["--range", "seed=1:9", "--trials", "0"], "trials"),
+        (["--range", "seed=1:9", "epoch=1"], "epoch"),
+    ],
+)
+def test_bad_searches_are_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = sdbnn("tune", RECIPE, *arguments)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_hyperband_never_touches_the_test_set(tmp_path, monkeypatch):
+    def untouchable(self, decoders=None):
+        raise AssertionError("The test set was touched.")
+
+    monkeypatch.setattr(Digits, "test", untouchable)
+    config = {"epochs": 3, "deterministic": False}
+    search = Search(task_class(str(RECIPE)), config, [Range("learning_rate", 1e-4, 1e-1, log=True)], tmp_path)
+    trials = search.run()
+    # Three trials of one epoch, the best of them again with three, then two with three at once.
+    assert sorted(trial.epochs for trial in trials) == [1, 1, 1, 3, 3, 3]
+    promoted = max((trial for trial in trials if trial.epochs == 1), key=lambda trial: trial.accuracy)
+    assert promoted.fields in [trial.fields for trial in trials if trial.epochs == 3]
+    assert [trial.accuracy for trial in trials] == sorted((trial.accuracy for trial in trials), reverse=True)
+    assert all(1e-4 <= trial.fields["learning_rate"] <= 1e-1 for trial in trials)
+    other = Search(task_class(str(RECIPE)), config, [Range("learning_rate", 1e-4, 1e-2, log=True)], tmp_path)
+    with pytest.raises(ValueError, match="the same search"):
+        other.run()
+
+
+def test_trials_that_diverge_are_failed_trials(tmp_path):
+    config = {"epochs": 1, "deterministic": False}
+    space = [Choice("learning_rate", ("1e38", "1e-3"))]
+    trials = Search(task_class(str(RECIPE)), config, space, tmp_path, algorithm="random", trials=2).run()
+    assert [trial.fields["learning_rate"] for trial in trials] == [1e-3, 1e38]
+    assert trials[0].accuracy > 0
+    assert trials[1].accuracy is None
+
+
+def test_interrupted_search_goes_on_and_ends_with_a_recipe(tmp_path):
+    arguments = ["epochs=1", *SPACE, "--algorithm", "bayesian", "--trials", "3", "--output-dir", tmp_path / "search"]
+    running = process(*arguments)
+    for line in running.stdout:
+        if "Trial #2" in line:
+            running.send_signal(signal.SIGINT)
+            break
+    _, errors = running.communicate(timeout=300)
+    assert running.returncode == 130, errors
+    assert "the same command goes on" in errors
+    first = tmp_path / "search" / "trials" / "trial_0" / "trial.json"
+    kept = first.read_bytes()
+    result = sdbnn("tune", RECIPE, *arguments)
+    assert result.exit_code == 0, result.output
+    assert first.read_bytes() == kept
+    found = rows(tmp_path / "search")
+    assert sorted(row["trial"] for row in found) == ["0", "1", "2"]
+    assert "validation accuracy" in result.output
+    assert (tmp_path / "search" / "trials.png").read_bytes().startswith(b"\x89PNG")
+
+    recipe, run = tmp_path / "search" / "best.py", tmp_path / "run"
+    result = sdbnn("train", recipe, f"output_dir={run}")
+    assert result.exit_code == 0, result.output
+    assert json.loads((run / "report.json").read_text())["validation_accuracy"] == float(found[0]["val_accuracy"])
+    config = json.loads((run / "config.json").read_text())
+    assert config["learning_rate"] == float(found[0]["learning_rate"])
+    assert str(config["model.self_distribution"] or "") == found[0]["model.self_distribution"]
+    assert config["dataset.test_fraction"] == 0.4  # a default of the recipe
+
+
+def test_a_chief_and_two_workers(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    shared = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
+    arguments = ["epochs=1", *SPACE, "--algorithm", "random", "--trials", "4", "--output-dir", tmp_path]
+    running = [process(*arguments, KERASTUNER_TUNER_ID=name, **shared) for name in ("chief", "tuner0", "tuner1")]
+    outputs = [one.communicate(timeout=500) for one in running]
+    assert [one.returncode for one in running] == [0, 0, 0], outputs
+    assert "validation accuracy" in outputs[0][0]
+    assert len(rows(tmp_path)) == 4
+    trained = [output.count(" - val_loss: ") for output, _ in outputs]
+    assert trained[0] == 0
+    assert sum(trained) == 4
+
+
+def test_keras_3_stays_what_others_import():
+    code = """
+import keras
+import sdbnn_larq.tuning
+import keras.layers
+import keras as again
+assert again is keras
+print(keras.__version__)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("3.")
