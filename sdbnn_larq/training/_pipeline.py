@@ -1,5 +1,6 @@
 """Training batches whose order and augmentation follow from seed, epoch and step alone: a run can be resumed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class TrainingBatches:
         batch_size: of a step, all replicas together; what is left at the end of an epoch is dropped.
         seed: of the order and the augmentation.
         epochs: of the whole run.
+        finish: called with the images, labels and a seed of each batch, for the batch's last form.
     """
 
     def __init__(
@@ -57,9 +59,10 @@ class TrainingBatches:
         batch_size: int,
         seed: int,
         epochs: int,
+        finish: Callable[..., Any] = lambda images, labels, seed: (images, labels),
     ):
         self.count, self.preprocessing, self.batch_size = count, preprocessing, batch_size
-        self.seed, self.epochs = seed, epochs
+        self.seed, self.epochs, self.finish = seed, epochs, finish
         self.batched = is_batched(preprocessing)
         self.arrays = to_arrays(data, count) if self.batched else {}
         self.data = data
@@ -96,7 +99,7 @@ class TrainingBatches:
         def batch(x):
             data = {name: tf.gather(values, x["rows"]) for name, values in self.arrays.items()}
             seed = tf.random.experimental.stateless_fold_in(self._keys(x["epoch"]), x["number"])
-            return self.preprocessing({**data, "epoch": x["epoch"], "seed": seed}, training=True)
+            return self.finish(*self.preprocessing({**data, "epoch": x["epoch"], "seed": seed}, training=True), seed)
 
         epochs = tf.data.Dataset.range(epoch, self.epochs)
         return epochs.flat_map(indices).skip(step * replicas // pipelines).map(batch)
@@ -118,9 +121,10 @@ class TrainingBatches:
         def prepared(example):
             number = example.pop("number")
             seed = tf.random.experimental.stateless_fold_in(self._keys(example["epoch"]), number)
-            return self.preprocessing({**example, "seed": seed}, training=True)
+            return *self.preprocessing({**example, "seed": seed}, training=True), seed
 
         data = tf.data.Dataset.range(epoch, self.epochs).flat_map(examples).skip(step * self.batch_size)
         if pipelines > 1:
             data = data.filter(mine)
-        return data.map(prepared, num_parallel_calls=8, deterministic=True).batch(row, drop_remainder=True)
+        data = data.map(prepared, num_parallel_calls=8, deterministic=True).batch(row, drop_remainder=True)
+        return data.map(lambda images, labels, seeds: self.finish(images, labels, seeds[0]))

@@ -21,17 +21,20 @@ from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
 from sdbnn_larq.training import _provenance
+from sdbnn_larq.training._averaging import Averaging
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
 from sdbnn_larq.training._run_folder import RunFolder
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Signals, Survival, restore
+from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.optimizers import SGDL2
 from sdbnn_larq.training.preprocessing import SmallImages
 from sdbnn_larq.zoo import save_packed
 
 ROOM_FOR_LOGS = 20_000_000  # bytes
 BYTES_PER_PARAMETER = 60  # three checkpoints of weights and two slots each, and the model
+HARD_LOSS, SOFT_LOSS = "sparse_categorical_crossentropy", "categorical_crossentropy"
 OPTIONS = ("self_distribution", "binary_weights", "binary")  # that weights need to be used again
 
 
@@ -70,6 +73,10 @@ class TrainSDBNN(Experiment):
     weight_decay: float = Field(1e-4)  # L2 on all trainable parameters
     t_min: float = Field(1e-3)  # the error decay estimator's sharpness, first epoch
     t_max: float = Field(1e1)  # and after the last
+    mixup: float = Field(0.0)  # α of mixup; 0 is none, as in the paper
+    cutmix: float = Field(0.0)  # α of CutMix
+    label_smoothing: float = Field(0.0)
+    ema: float = Field(0.0)  # momentum of the weights' moving averages, which then validate, test and are saved
     seed: int = Field(0)
     deterministic: bool = Field(True)  # operations that give the same bits each time
     strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together
@@ -137,6 +144,12 @@ class TrainSDBNN(Experiment):
         for name, low in (("epochs", 1), ("batch_size", 1), ("checkpoint_steps", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"`{name}` must be at least {low}. Received: {name}={getattr(self, name)}.")
+        if self.soft_targets and self.loss != HARD_LOSS:
+            raise ValueError(f"`mixup`, `cutmix` and `label_smoothing` need {HARD_LOSS}. Received: loss={self.loss!r}.")
+
+    @property
+    def soft_targets(self) -> SoftTargets:
+        return SoftTargets(self.dataset.num_classes, self.mixup, self.cutmix, self.label_smoothing)
 
     def prepare(self) -> None:
         """Makes devices, seeds, model and data ready."""
@@ -147,12 +160,20 @@ class TrainSDBNN(Experiment):
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         with self.distribution.scope():
-            self.model.compile(self.optimizer, self.loss, metrics=["accuracy"])
+            loss = SOFT_LOSS if self.soft_targets else self.loss
+            self.model.compile(self.optimizer, loss, metrics=["accuracy"])
+        self.averaging = Averaging(self.model, self.ema) if self.ema else None
         data, count = self.examples("train")
         if count < self.batch_size:
             raise ValueError(f"`batch_size` must be at most the {count} training images. Received: {self.batch_size}.")
         self.train_batches = TrainingBatches(
-            data, count, self.preprocessing, batch_size=self.batch_size, seed=self.seed, epochs=self.epochs
+            data,
+            count,
+            self.preprocessing,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            epochs=self.epochs,
+            **({"finish": self.soft_targets.train} if self.soft_targets else {}),
         )
         self.validation_batches, _ = self.evaluation_batches("validation")
 
@@ -173,6 +194,8 @@ class TrainSDBNN(Experiment):
             data = data.cache().batch(self.batch_size).map(self.prepared)
         else:
             data = data.map(self.prepared, num_parallel_calls=8).batch(self.batch_size)
+        if self.soft_targets:
+            data = data.map(self.soft_targets.evaluate)
         return without_autotuner(data.prefetch(2)), count
 
     def prepared(self, data: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -203,6 +226,7 @@ class TrainSDBNN(Experiment):
                     Throughput(self.batch_size),
                     EDESchedule(self.t_min, self.t_max, self.epochs),
                     tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
+                    *([self.averaging] if self.averaging else []),
                     *callbacks,
                 ],
                 verbose=(1 if sys.stdout.isatty() else 2) if self.chief else 0,
@@ -243,12 +267,18 @@ class TrainSDBNN(Experiment):
                     signals.deferred = False
                     if progress.history:
                         folder.draw_curves(progress.history)
-            return self.finish(folder, progress)
+            with self.evaluated_weights():
+                return self.finish(folder, progress)
+
+    def evaluated_weights(self) -> contextlib.AbstractContextManager:
+        """The weights that validation sees, inside a block."""
+        return self.averaging.in_place() if self.averaging else contextlib.nullcontext()
 
     def after_epoch(self, folder: RunFolder, progress: Progress) -> None:
         folder.write_history(progress.history)
         if progress.best() is progress.history[-1]:
-            save_packed(self.model, folder.path / "best.safetensors", self.metadata(progress.history[-1]))
+            with self.evaluated_weights():
+                save_packed(self.model, folder.path / "best.safetensors", self.metadata(progress.history[-1]))
 
     def finish(self, folder: RunFolder, progress: Progress) -> dict[str, Any]:
         """Tests the last epoch's weights and writes them with the report."""
