@@ -6,9 +6,9 @@ WEIGHTS is `weights.safetensors` of a run of stage 1. TEACHER are weights of the
 `convert.load_torch_checkpoint` reads torchvision's into `zoo.FloatResNet34`, `zoo.save_packed` writes them. Any other
 model that Keras saved teaches with `teacher=SavedModel teacher.path=FILE`.
 
-The accuracy is the authors' report for 256 epochs, on the 50,000 images that test here; ours has not been trained. The
-authors name the loss, but neither its temperature nor its weight: here the teacher alone is learned from, at
-temperature 1. An epoch takes that of stage 1 and the teacher's forward pass.
+The accuracy is the authors' report for 256 epochs, on the 50,000 images that test here; this project has not trained
+it. The loss is theirs, but its temperature and weight are not known to us: here the teacher alone is learned from, at
+temperature 1 (fields `temperature` and `alpha`). It takes as long as stage 1, and the teacher's forward passes.
 """
 
 from typing import Any
