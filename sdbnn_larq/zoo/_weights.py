@@ -32,10 +32,15 @@ def load_weights(model: tf.keras.Model, weights: str | os.PathLike | None) -> No
             f"Received: weights={weights!r}."
         )
     path = _find(model, os.fspath(weights))
-    if path.suffix == ".safetensors":
-        load_packed(model, path)
-    else:
-        _load_hdf5(model, path)
+    try:
+        if path.suffix == ".safetensors":
+            load_packed(model, path)
+        else:
+            _load_hdf5(model, path)
+    except ValueError:
+        if "://" in os.fspath(weights):  # not every server says how long a file is
+            path.unlink(missing_ok=True)
+        raise
 
 
 def _find(model: tf.keras.Model, weights: str) -> Path:
