@@ -55,10 +55,7 @@ def test_zoo(target, tmp_path, name, size, limits):
     assert report.max_difference <= 1e-4
     assert sorted(report.files) == sorted(map(str, tmp_path.iterdir()))
     assert sum(report.files.values()) <= limits.get(target, 1e9)
-    if target == "openvino":
-        assert report.exact_blocks == sum(
-            isinstance(layer, layers.ActivationSelfDistribution) for layer in model.layers
-        )
+    assert report.exact_layers == sum(isinstance(layer, layers.ActivationSelfDistribution) for layer in model.layers)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +67,9 @@ def test_zoo(target, tmp_path, name, size, limits):
     ],
 )
 def test_options_of_the_zoo(target, tmp_path, options):
-    export(target, randomised(zoo.ResNet20(input_shape=(32, 32, 3), **options)), tmp_path)
+    allow_float = options.get("binary_weights") is False
+    model = randomised(zoo.ResNet20(input_shape=(32, 32, 3), **options))
+    export(target, model, tmp_path, allow_float=allow_float, batch_size=1)
 
 
 def test_batch_size(target, tmp_path):
@@ -135,6 +134,77 @@ def test_converters_own_mistake_is_caught_in_lce(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_planted_bit_is_caught_in_lce(tmp_path, monkeypatch):
+    """One wrong bit of one kernel, which moves the block's outputs by a few per cent of their range at most."""
+    pytest.importorskip("larq_compute_engine")
+    from sdbnn_larq.convert import _lce_file as file
+    from sdbnn_larq.convert import lce
+
+    find = lce._binary_calls
+
+    def find_then_flip(content, model):
+        found = find(content, model)
+        monkeypatch.setattr(file, "binary_part", flip_one_bit(file.binary_part))
+        return found
+
+    def flip_one_bit(binary_part):
+        def part(content, places):
+            parsed = file.parse(content)
+            kernel = file.binary_operators(parsed)[4][0].inputs[1]
+            buffer = parsed.buffers[parsed.subgraphs[0].tensors[kernel].buffer]
+            buffer.data = np.array(buffer.data)
+            buffer.data[0] ^= 1
+            return binary_part(file.pack(parsed), places)
+
+        return part
+
+    monkeypatch.setattr(lce, "_binary_calls", find_then_flip)
+    with pytest.raises(RuntimeError, match=r"Block '\w+' must agree with Keras exactly\. Received: \d+ of"):
+        export("lce", randomised(zoo.ResNet20()), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_1_bit_dense_layer_and_pixels(target, tmp_path):
+    image = tf.keras.Input((6, 6, 3))
+    x = tf.keras.layers.Conv2D(16, 3, activation="relu")(image)
+    x = lq.layers.QuantConv2D(32, 3, padding="same", pad_values=1.0, **BINARY)(x)
+    x = lq.layers.QuantDense(8, **BINARY)(tf.keras.layers.Flatten()(x))
+    model = randomised(tf.keras.Model(image, tf.keras.layers.Dense(5)(x)))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 3), np.uint8)
+    report = export(target, model, tmp_path, uint8=True, images=pixels, class_names=list("abcde"))
+    assert report.exact_layers == 2
+    assert report.top1_agreement is not None
+
+
+def test_float_layer_where_a_binary_one_was_meant(target, tmp_path):
+    half = lq.layers.QuantConv2D(16, 3, input_quantizer="ste_sign", name="half")
+    model = users_model(tf.keras.layers.Conv2D(8, 1), half, tf.keras.layers.Flatten())
+    with pytest.raises(ValueError, match=r"`allow_float` be True\. Received: half with float inputs or weights\.$"):
+        export(target, model, tmp_path)
+    assert not list(tmp_path.iterdir())
+    assert export(target, model, tmp_path, allow_float=True, batch_size=1).exact_layers == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, r"`batch_size` must be a whole number from 1\. Received: batch_size=0\."),
+        ({"class_names": ["a"]}, r"`class_names` must be as many as the model's 10 outputs\. Received: 1\."),
+        ({"uint8": True, "images": np.zeros((1, 32, 32, 3))}, r"`images` must be uint8 pixels\. Received: float64\."),
+    ],
+)
+def test_arguments_that_do_not_fit(target, tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        export(target, zoo.ResNet20(), tmp_path, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_openvino_needs_a_batch_size(tmp_path):
+    pytest.importorskip("openvino")
+    with pytest.raises(ValueError, match=r"`Model.reshape` changes it after reading\. Received: batch_size=None\.$"):
+        convert.to_openvino(zoo.ResNet20(), tmp_path / "model.xml", batch_size=None)
+
+
 def test_unsupported_layer_is_named(tmp_path):
     pytest.importorskip("openvino")
     with pytest.raises(ValueError, match=r"Received: layer 'odd' \(SpatialDropout2D\)\.$"):
@@ -157,8 +227,8 @@ def test_1_bit_convolution_that_openvino_gets_wrong(tmp_path, first, reason):
 
 def test_1_bit_layer_that_would_be_float_is_named(tmp_path):
     pytest.importorskip("larq_compute_engine")
-    model = users_model(tf.keras.layers.Flatten(), lq.layers.QuantDense(7, name="wide", **BINARY))
-    with pytest.raises(ValueError, match=r"must become a 1-bit convolution\. Received: 0 of 1 did.*wide\.$"):
+    model = users_model(lq.layers.QuantConv2DTranspose(8, 3, name="wide", **BINARY))
+    with pytest.raises(ValueError, match=r"must become a 1-bit convolution\. Received: 0 of 1 did, not wide\.$"):
         export("lce", model, tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -1,7 +1,19 @@
 """Conversion of models: from and to the authors' PyTorch checkpoints, and to the runtimes of 1-bit convolutions."""
 
+from sdbnn_larq.convert._verify import Report, VerificationError
+from sdbnn_larq.convert.inspection import inspect
 from sdbnn_larq.convert.lce import to_lce
 from sdbnn_larq.convert.openvino import to_openvino
+from sdbnn_larq.convert.runtime import ExportedModel
 from sdbnn_larq.convert.torch import load_torch_checkpoint, to_torch_state_dict
 
-__all__ = ["load_torch_checkpoint", "to_lce", "to_openvino", "to_torch_state_dict"]
+__all__ = [
+    "ExportedModel",
+    "Report",
+    "VerificationError",
+    "inspect",
+    "load_torch_checkpoint",
+    "to_lce",
+    "to_openvino",
+    "to_torch_state_dict",
+]

@@ -89,6 +89,21 @@ def is_binary(layer: tf.keras.layers.Layer) -> bool:
     )
 
 
+def should_be_binary(layer: tf.keras.layers.Layer) -> bool:
+    """Whether a layer quantizes its inputs or its kernel and yet does not multiply 1 bit with 1 bit."""
+    quantizers = ("input_quantizer", "kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+    return any(getattr(layer, name, None) is not None for name in quantizers) and not is_binary(layer)
+
+
+def one_bit_part(layer: tf.keras.layers.Layer, x: np.ndarray) -> np.ndarray:
+    """What a 1-bit layer computes before its scale, bias and activation: integers, by Keras and with its padding."""
+    config = {"input_quantizer": "ste_sign", "kernel_quantizer": None, "use_bias": False, "activation": None}
+    bare = type(layer).from_config({**layer.get_config(), **config})
+    bare.build(x.shape)
+    bare.kernel.assign(np.sign(kernel_of(layer)))
+    return np.asarray(bare(x))
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Imports a runtime.
 
@@ -99,7 +114,7 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise ImportError(
-            f"This export needs `{module}`: pip install sdbnn_larq[{extra}]. Received: {error}."
+            f"`{module}` must be installed: pip install sdbnn_larq[{extra}]. Received: {error}."
         ) from error
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import tensorflow as tf
+from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
 from sdbnn_larq.convert._graph import kernel_of, scale_of, takes_sign
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricMaxPool2D, SymmetricQuantConv2D
@@ -38,6 +39,11 @@ def unsupported(layer: tf.keras.layers.Layer, what: str) -> ValueError:
 
 def constant(value) -> ov.Node:
     return ops.constant(np.asarray(value, np.float32))
+
+
+def normalized(pixels: ov.Node) -> ov.Node:
+    """Pixels, channels last, as the recipes of `sdbnn train` feed them to a network."""
+    return ops.divide(ops.subtract(ops.convert(pixels, "f32"), constant(MEAN_RGB)), constant(STDDEV_RGB))
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -135,7 +141,8 @@ def dense(layer, x):
     if x.get_output_partial_shape(0).rank.get_length() != 2:
         raise unsupported(layer, " on an input that is not flat")
     if getattr(layer, "input_quantizer", None) is None:
-        return _finish(layer, ops.matmul(x, _float_kernel(layer, kernel_of(layer)), False, False))
+        product = ops.matmul(x, _float_kernel(layer, kernel_of(layer)), False, False, name=f"{layer.name}/MatMul")
+        return _finish(layer, product)
     x = ops.unsqueeze(x, ops.constant([2, 3]))
     y = _convolution(layer, x, kernel_of(layer)[None, None], [1, 1], ([0, 0], [0, 0]), [1, 1])
     return _finish(layer, ops.squeeze(y, ops.constant([2, 3])))

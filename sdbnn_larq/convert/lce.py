@@ -1,20 +1,21 @@
 """Export to Larq Compute Engine, whose ARM runtime has 1-bit convolutions."""
 
-import copy
 import os
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert._graph import Call, calls, functional, is_binary, kernel_of, require, staged, takes_sign
-from sdbnn_larq.convert._verify import Block, Report, example_images, output_call, verify
+from sdbnn_larq.convert import _lce_file as file
+from sdbnn_larq.convert._graph import Call, calls, is_binary, kernel_of, require, staged, takes_sign
+from sdbnn_larq.convert._source import Source, normalize, prepare
+from sdbnn_larq.convert._verify import Block, Report, Values, output_call, verify
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 
 # A 1-bit convolution can write bits for the next through these, and so loses speed if the export looks in between.
@@ -25,49 +26,86 @@ def to_lce(
     model: tf.keras.Model,
     path: str | os.PathLike,
     *,
-    batch_size: int = 1,
+    batch_size: int | None = None,
+    uint8: bool = False,
+    class_names: Sequence[str] | None = None,
     verify: bool = True,
     images: np.ndarray | None = None,
+    allow_float: bool = False,
 ) -> Report:
     """Writes a network as a `.tflite` file for Larq Compute Engine, with 1-bit kernels and 1-bit convolutions.
 
-    Kernel quantizers, Weight Self-Distribution among them, are folded into constant ±1 kernels. The network is run in
-    parts, in Keras and in Larq Compute Engine on the same inputs, before anything is written, and must agree to 1e-4 of
-    the range of each part. That finds, among others, two mistakes of Larq Compute Engine's: explicit padding before a
-    convolution at stride 2, and 3×3 convolutions of images of less than 3×3 pixels.
+    Kernel quantizers, Weight Self-Distribution among them, are folded into constant ±1 kernels. Before anything is
+    written, the network is run in parts, in Keras and in Larq Compute Engine on the same inputs: 1-bit layers must give
+    the same integers, and every part must agree to 1e-4 of its range. That finds, among others, two mistakes of Larq
+    Compute Engine's: explicit padding before a convolution at stride 2, and 3×3 convolutions of images of less than 3×3
+    pixels.
 
     !!! example
         ```python
-        model = sdbnn_larq.zoo.ResNet20(weights="resnet20.h5")
-        report = sdbnn_larq.convert.to_lce(model, "resnet20.tflite")
+        report = sdbnn_larq.convert.to_lce(model, "resnet20.tflite", uint8=True, class_names=list("0123456789"))
         ```
 
     # Arguments
         model: a functional or sequential model of Keras's, Larq's and this package's layers.
         path: the output, ending in `.tflite`.
-        batch_size: the batch size of the file.
+        batch_size: the batch size of the file; if `None`, 1 until the program that runs it sets another with
+            `ResizeInputTensor`.
+        uint8: whether the file takes pixels, 0 to 255, and normalises them as the recipes of `sdbnn train` do;
+            otherwise it takes what the model takes.
+        class_names: one for each output; they are kept in the file's metadata.
         verify: whether to compare the result with Keras.
-        images: what to compare on, preprocessed as the model wants it; 4 of random noise if `None`.
+        images: what to compare on, as the file takes it; 4 of random noise if `None`.
+        allow_float: whether a layer that has a quantizer may compute with float inputs or float weights, as in a
+            network with `binary_weights=False`.
 
     # Returns
         A report: the file's size and the agreement with Keras.
 
     # Raises
         ImportError: if Larq Compute Engine is not installed.
-        ValueError: for a 1-bit layer that would not stay 1-bit, or a path or images that do not fit.
+        ValueError: for a 1-bit layer that would not stay 1-bit, or an argument that does not fit.
         OSError: if `path` cannot be written.
         VerificationError: if a part's results differ from Keras's.
     """
     lce = require("larq_compute_engine", "lce")
-    model = functional(model)
+    source = prepare(
+        model, batch_size=batch_size, uint8=uint8, class_names=class_names, images=images, allow_float=allow_float
+    )
     with staged(path, (".tflite",)) as temporary:
-        cuts = _cuts(model)
-        content = _convert(lce, _folded(model, cuts, batch_size), [call.layer.name for call in cuts])
-        content, tensors = _without_cuts(content, [call.layer.name for call in cuts])
-        _check_kernels(content, model)
+        cuts = _cuts(source.model)
+        names = [call.layer.name for call in cuts]
+        content, tensors = file.only_output(_convert(lce, source, cuts), names)
+        binary = _binary_calls(content, source.model)
+        if batch_size is None:
+            content = file.allow_any_batch(content)
+        content = file.with_metadata(content, source.metadata)
         temporary.write_bytes(content)
-        report = _verify(model, content, cuts, tensors, images, batch_size) if verify else Report()
+        report = _verify(source, content, cuts, tensors, binary) if verify else Report()
     return replace(report, files={str(path): Path(path).stat().st_size})
+
+
+class _DenseAsConvolution(lq.layers.QuantDense):
+    """A 1-bit dense layer as a 1×1 convolution, which Larq Compute Engine has in 1 bit."""
+
+    def call(self, inputs):
+        if inputs.shape.rank != 2:
+            return super().call(inputs)
+        x = self.input_quantizer(inputs[:, None, None, :])
+        y = tf.nn.conv2d(x, self.kernel[None, None], 1, "VALID")[:, 0, 0, :]
+        return self.activation(y + self.bias if self.use_bias else y)
+
+
+class _ShiftOfRank4(ActivationSelfDistribution):
+    """Activation Self-Distribution that keeps the rank: the converter drops a reshape, and batches of 1 with it."""
+
+    def call(self, inputs):
+        if self.mode == "static" or inputs.shape.rank != 4:
+            return super().call(inputs)
+        squeeze, excite = self.shift.weights
+        mean = tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
+        hidden = tf.nn.relu(tf.nn.conv2d(mean, squeeze[None, None], 1, "VALID"))
+        return inputs + tf.sigmoid(tf.nn.conv2d(hidden, excite[None, None], 1, "VALID"))
 
 
 def _cuts(model: tf.keras.Model) -> list[Call]:
@@ -93,16 +131,21 @@ def _cuts(model: tf.keras.Model) -> list[Call]:
     return [*cuts, last]
 
 
-def _folded(model: tf.keras.Model, cuts: list[Call], batch_size: int) -> tf.keras.Model:
+def _folded(model: tf.keras.Model, cuts: list[Call], batch_size: int | None) -> tf.keras.Model:
     """A copy with constant kernels whose outputs are the tensors to look at."""
 
     def fold(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         config = layer.get_config()
+        kind = type(layer)
+        if kind is ActivationSelfDistribution:
+            kind = _ShiftOfRank4
+        elif kind is lq.layers.QuantDense and is_binary(layer):
+            kind = _DenseAsConvolution
         if config.get("kernel_quantizer") is not None:
             config["kernel_quantizer"] = None
         if takes_sign(layer):
             config["input_quantizer"] = "ste_sign"
-        return type(layer).from_config(config)
+        return kind.from_config(config)
 
     image = tf.keras.Input(batch_shape=(batch_size, *model.input_shape[1:]), name=model.inputs[0].node.layer.name)
     clone = tf.keras.models.clone_model(model, input_tensors=image, clone_function=fold)
@@ -118,111 +161,83 @@ def _folded(model: tf.keras.Model, cuts: list[Call], batch_size: int) -> tf.kera
     )
 
 
-def _convert(lce: ModuleType, model: tf.keras.Model, names: list[str]) -> bytes:
-    """Converts a model whose outputs get these names."""
+def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:
+    """Converts the model with an output at each cut, named by its layer."""
+    model = _folded(source.model, cuts, source.batch_size)
+    names = [call.layer.name for call in cuts]
     module = tf.Module()
     module.weights = model.variables  # a bare module, because saving a Keras model traces it many times over
-    image = tf.TensorSpec(model.input_shape, name=model.input_names[0])
-    module.predict = tf.function(
-        lambda x: dict(zip(names, tf.nest.flatten(model(x, training=False)))), input_signature=[image]
-    )
+    image = tf.TensorSpec(model.input_shape, tf.uint8 if source.uint8 else tf.float32, name=model.input_names[0])
+
+    def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        x = normalize(x) if source.uint8 else x
+        return dict(zip(names, tf.nest.flatten(model(x, training=False))))
+
+    module.predict = tf.function(predict, input_signature=[image])
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=module.predict)
         return lce.convert_saved_model(folder)
 
 
-def _parse(content: bytes) -> Any:
-    from larq_compute_engine.mlir.python import util
+def _binary_calls(content: bytes, model: tf.keras.Model) -> dict[int, Call]:
+    """The uses of 1-bit layers, by the place of their kernel among the file's 1-bit convolutions.
 
-    return util._convert_model_from_bytearray_to_object(bytearray(content))
-
-
-def _pack(file: Any) -> bytes:
-    from larq_compute_engine.mlir.python import util
-
-    return util._convert_model_from_object_to_bytearray(file)
-
-
-def _without_cuts(content: bytes, names: list[str]) -> tuple[bytes, list[int]]:
-    """Makes the last name the only output. Also returns the index of each name's tensor."""
-    file = _parse(content)
-    signature = file.signatureDefs[0]
-    indices = {output.name.decode(): output.tensorIndex for output in signature.outputs}
-    signature.outputs = [output for output in signature.outputs if output.name.decode() == names[-1]]
-    tensors = [indices[name] for name in names]
-    file.subgraphs[0].outputs = np.array(tensors[-1:], np.int32)
-    return _pack(file), tensors
-
-
-def _check_kernels(content: bytes, model: tf.keras.Model) -> None:
-    """Raises if a 1-bit layer of the model multiplies floats in the file."""
-    file = _parse(content)
-    graph = file.subgraphs[0]
-    binary = [i for i, code in enumerate(file.operatorCodes) if code.customCode == b"LceBconv2d"]
-    kernels = Counter(op.opcodeIndex in binary for op in graph.operators)[True]
-    floats = Counter(
-        tuple(tensor.shape)
-        for tensor in graph.tensors
-        if tensor.type == 0 and file.buffers[tensor.buffer].data is not None
-    )
-    layers = [layer for layer in model.layers if is_binary(layer)]
-    if kernels >= len(layers):
-        return
-    left = [layer.name for layer in layers if _tflite_shape(kernel_of(layer)) in floats]
-    raise ValueError(
-        f"Every 1-bit layer must become a 1-bit convolution. Received: {kernels} of {len(layers)} did, "
-        f"perhaps not {', '.join(left) or 'the last'}."
-    )
+    # Raises
+        ValueError: if a 1-bit layer's kernel is not that of a 1-bit convolution in the file.
+    """
+    waiting: dict[bytes, list[Call]] = {}
+    for call in calls(model):
+        if is_binary(call.layer):
+            kernel = kernel_of(call.layer)
+            hwio = kernel if kernel.ndim == 4 else kernel[None, None]
+            waiting.setdefault(file.packed_kernel(hwio), []).append(call)
+    found = {
+        i: waiting[kernel].pop(0)
+        for i, (_, kernel) in enumerate(file.binary_operators(file.parse(content)))
+        if waiting.get(kernel)
+    }
+    missing = [call.name for rest in waiting.values() for call in rest]
+    if missing:
+        raise ValueError(
+            f"Every 1-bit layer must become a 1-bit convolution. Received: {len(found)} of "
+            f"{len(found) + len(missing)} did, not {', '.join(missing)}."
+        )
+    return found
 
 
-def _tflite_shape(kernel: np.ndarray) -> tuple[int, ...]:
-    return tuple(kernel.transpose(-1, *range(kernel.ndim - 1)).shape)
+def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int], binary: dict[int, Call]) -> Report:
+    size = source.batch_size or 2  # another than the file's own shows that it may change
 
+    def run(part: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        return file.run(part if source.batch_size else file.with_batch(part, size), inputs)
 
-def _verify(
-    model: tf.keras.Model,
-    content: bytes,
-    cuts: list[Call],
-    tensors: list[int],
-    images: np.ndarray | None,
-    batch_size: int,
-) -> Report:
-    images = example_images(model, images, batch_size)
-    parts = _split(content, tensors[:-1])
+    parts = file.split(content, tensors[:-1])
     blocks = [
-        Block(call.name, call.output, unclipped=call.inputs[0] if isinstance(call.layer, HardTanh) else None)
-        for call in cuts
+        Block(call.name, call.output, call.inputs[0] if isinstance(call.layer, HardTanh) else None) for call in cuts
     ]
 
-    def run_blocks(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        results = _run(parts, [images, *(values[block.output] for block in blocks[:-1])], batch_size)
-        return {block.output: result for block, result in zip(blocks, results)}
+    def run_parts(values: Values) -> tuple[Values, Values]:
+        outputs = run(parts, [source.images, *(values[block.output] for block in blocks[:-1])])
+        integers = []
+        if binary:
+            convolutions, shapes = file.binary_part(content, list(binary))
+            inputs = [_enlarged(values[call.inputs[0]], shape) for call, shape in zip(binary.values(), shapes)]
+            integers = run(convolutions, inputs)
+        return (
+            {block.output: output for block, output in zip(blocks, outputs)},
+            {call.output: _cropped(counts, call) for call, counts in zip(binary.values(), integers)},
+        )
 
-    return verify(model, images, blocks, run_blocks, lambda x: _run(content, [x], batch_size)[0])
-
-
-def _split(content: bytes, tensors: list[int]) -> bytes:
-    """Cuts a graph at each tensor: it becomes an output, and a copy of it an input that feeds what it fed."""
-    file = _parse(content)
-    graph = file.subgraphs[0]
-    for tensor in tensors:
-        fed = len(graph.tensors)
-        graph.tensors.append(copy.copy(graph.tensors[tensor]))
-        for operator in graph.operators:
-            operator.inputs = np.where(operator.inputs == tensor, fed, operator.inputs).astype(np.int32)
-        graph.inputs = np.append(graph.inputs, np.int32(fed))
-    graph.outputs = np.concatenate([np.array(tensors, np.int32), graph.outputs])
-    file.signatureDefs = []
-    return _pack(file)
+    return verify(source, blocks, list(binary.values()), run_parts, run(content, [source.images])[0])
 
 
-def _run(content: bytes, inputs: list[np.ndarray], batch_size: int) -> list[np.ndarray]:
-    """All outputs of a file, computed batch by batch."""
-    from larq_compute_engine.tflite.python import interpreter_wrapper_lite
+def _enlarged(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A layer's input as its convolution takes it: what `SymmetricQuantConv2D` adds is cropped again afterwards."""
+    if value.ndim == 2:
+        return value[:, None, None, :]
+    return np.pad(value, [(0, 0), *((0, size - n) for size, n in zip(shape[1:3], value.shape[1:3])), (0, 0)])
 
-    interpreter = interpreter_wrapper_lite.LiteInterpreter(content, 1, False, True, False)
-    batches = [
-        interpreter.predict([np.ascontiguousarray(value[i : i + batch_size]) for value in inputs])
-        for i in range(0, len(inputs[0]), batch_size)
-    ]
-    return [np.concatenate(outputs) for outputs in zip(*batches)]
+
+def _cropped(result: np.ndarray, call: Call) -> np.ndarray:
+    shape = call.keras_output.shape
+    return result[:, 0, 0] if len(shape) == 2 else result[:, : shape[1], : shape[2]]

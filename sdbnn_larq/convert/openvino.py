@@ -1,6 +1,8 @@
 """Export to OpenVINO, whose x86 runtime has a fast 1-bit convolution."""
 
+import json
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert._graph import Call, calls, functional, is_binary, require, staged
-from sdbnn_larq.convert._verify import Block, Report, example_images, output_call, verify
+from sdbnn_larq.convert._graph import calls, is_binary, require, staged
+from sdbnn_larq.convert._source import KEY, Source, prepare
+from sdbnn_larq.convert._verify import Block, Report, Values, output_call, top1_agreement, verify
+
+FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO's own choice is bf16 where the processor has it
 
 
 def to_openvino(
@@ -17,19 +22,22 @@ def to_openvino(
     path: str | os.PathLike,
     *,
     batch_size: int = 1,
+    uint8: bool = False,
+    int8: bool = False,
+    class_names: Sequence[str] | None = None,
     verify: bool = True,
     images: np.ndarray | None = None,
+    allow_float: bool = False,
 ) -> Report:
     """Writes a network as OpenVINO IR, with 1-bit weights and 1-bit convolutions.
 
-    The file takes and gives what the Keras model does, channels last. Every layer is run in Keras and in OpenVINO on
-    the same inputs before anything is written: 1-bit convolutions must agree exactly, other layers to 1e-4 of their
-    range.
+    The file takes images with channels last, as the Keras model does. Before anything is written, every layer is run in
+    Keras and in OpenVINO on the same inputs: 1-bit layers must give the same integers, and every layer must agree to
+    1e-4 of its range.
 
     !!! example
         ```python
-        model = sdbnn_larq.zoo.ResNet20(weights="resnet20.h5")
-        report = sdbnn_larq.convert.to_openvino(model, "resnet20.xml")
+        report = sdbnn_larq.convert.to_openvino(model, "resnet20.xml", uint8=True, class_names=list("0123456789"))
         ```
 
     # Arguments
@@ -37,43 +45,67 @@ def to_openvino(
         path: the output, ending in `.xml`; the weights go beside it, ending in `.bin`.
         batch_size: the batch size of the file. OpenVINO's `Model.reshape` sets another after reading; its 1-bit
             convolution has to know one before it is compiled.
+        uint8: whether the file takes pixels, 0 to 255, and normalises them as the recipes of `sdbnn train` do;
+            otherwise it takes what the model takes.
+        int8: whether the float convolutions and the classifier multiply 8-bit numbers: faster and smaller, but no
+            longer exact. Their ranges are found on `images`. The comparison with Keras precedes this step; the report's
+            top-1 agreement is that of the 8-bit file.
+        class_names: one for each output; they are kept in the file's `rt_info`.
         verify: whether to compare the result with Keras.
-        images: what to compare on, preprocessed as the model wants it; 4 of random noise if `None`.
+        images: what to compare on, as the file takes it; 4 of random noise if `None`, which `int8` does not allow.
+        allow_float: whether a layer that has a quantizer may compute with float inputs or float weights, as in a
+            network with `binary_weights=False`.
 
     # Returns
         A report: the files' sizes and the agreement with Keras.
 
     # Raises
         ImportError: if OpenVINO is not installed.
-        ValueError: for a layer that the export does not support, or a path or images that do not fit.
+        ValueError: for a layer that the export does not support, or an argument that does not fit.
         OSError: if `path` cannot be written.
         VerificationError: if a layer's results differ from Keras's.
     """
     require("openvino", "openvino")
-    model = functional(model)
+    if batch_size is None:
+        raise ValueError(
+            "`batch_size` must be a number, because OpenVINO's 1-bit convolution has no other; "
+            "`Model.reshape` changes it after reading. Received: batch_size=None."
+        )
+    if int8 and images is None:
+        raise ValueError("With `int8`, `images` must be given: real ones, whose ranges it takes. Received: None.")
+    source = prepare(
+        model, batch_size=batch_size, uint8=uint8, class_names=class_names, images=images, allow_float=allow_float
+    )
     with staged(path, (".xml", ".bin")) as temporary:
-        import openvino as ov
+        graph = _graph(source)
+        _write(graph, temporary)
+        report = _verify(source, temporary) if verify else Report()
+        if int8:
+            from sdbnn_larq.convert._openvino_int8 import quantize
 
-        ov.serialize(_graph(model, batch_size), temporary, temporary.with_suffix(".bin"))
-        lines = temporary.read_text().splitlines()
-        temporary.write_text("".join(line.strip() for line in lines))  # indentation is a third of the text
-        report = _verify(model, temporary, example_images(model, images)) if verify else Report()
+            quantize(graph, source.images)
+            _write(graph, temporary)
+            if verify:
+                agreement = top1_agreement(source, _run(temporary, source.images))
+                report = replace(report, top1_agreement=agreement)
     files = [Path(path).with_suffix(suffix) for suffix in (".xml", ".bin")]
     return replace(report, files={str(file): file.stat().st_size for file in files})
 
 
-def _graph(model: tf.keras.Model, batch_size: int) -> Any:
+def _graph(source: Source) -> Any:
     import openvino as ov
     import openvino.opset13 as ops
 
-    from sdbnn_larq.convert._openvino_layers import EMITTERS, unsupported
+    from sdbnn_larq.convert._openvino_layers import EMITTERS, normalized, unsupported
 
+    model = source.model
     nodes: dict[str, Any] = {}
     for call in calls(model):
         if isinstance(call.layer, tf.keras.layers.InputLayer):
-            image = ops.parameter([batch_size, *model.input_shape[1:]], np.float32, name=f"{call.name}_image")
+            shape = [source.batch_size, *model.input_shape[1:]]
+            image = ops.parameter(shape, np.uint8 if source.uint8 else np.float32, name=f"{call.name}_image")
             image.output(0).set_names({call.name})
-            node = _permute(image, (0, 3, 1, 2))
+            node = _permute(normalized(image) if source.uint8 else image, (0, 3, 1, 2))
         elif type(call.layer) not in EMITTERS:
             raise unsupported(call.layer, "")
         else:
@@ -84,7 +116,17 @@ def _graph(model: tf.keras.Model, batch_size: int) -> Any:
     last = output_call(model, calls(model))
     result = ops.result(_permute(nodes[last.output], (0, 2, 3, 1)))
     result.get_output_tensor(0).set_names({last.name})
-    return ov.Model([result], [image], model.name)
+    graph = ov.Model([result], [image], model.name)
+    graph.set_rt_info(json.dumps(source.metadata, ensure_ascii=False), [KEY])
+    return graph
+
+
+def _write(graph: Any, path: Path) -> None:
+    import openvino as ov
+
+    ov.serialize(graph, path, path.with_suffix(".bin"))
+    lines = path.read_text().splitlines()
+    path.write_text("".join(line.strip() for line in lines))  # indentation is a third of the text
 
 
 def _permute(node: Any, axes: tuple[int, ...]) -> Any:
@@ -95,30 +137,47 @@ def _permute(node: Any, axes: tuple[int, ...]) -> Any:
     return ops.transpose(node, ops.constant(list(axes))) if rank == len(axes) else node
 
 
-def _verify(model: tf.keras.Model, path: Path, images: np.ndarray) -> Report:
+def _verify(source: Source, path: Path) -> Report:
     import openvino as ov
 
     core = ov.Core()
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    shape = [len(images), *images.shape[1:]]
-    parts, whole = core.read_model(path), core.read_model(path)
-    parts.reshape(shape)
-    whole.reshape(shape)
+    model, images = source.model, source.images
+    parts = core.read_model(path)
+    parts.reshape(list(images.shape))
     named = {node.get_friendly_name(): node for node in parts.get_ordered_ops()}
     tested = [call for call in calls(model) if call.name in named]
-    split = core.compile_model(_split(parts, [named[call.name] for call in tested]), "CPU", options)
+    binary = [call for call in tested if is_binary(call.layer)]
+    integers = [_binary_convolution(named[call.name]) for call in binary]
+    outputs = [named[call.name] for call in tested]
+    split = core.compile_model(_split(parts, outputs, integers), "CPU", FLOAT32)
 
-    def run_blocks(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        fed = [_to_nchw(values[call.output]) for call in tested]
-        results = split([images, *fed])
-        return {call.output: _to_nhwc(results[i]) for i, call in enumerate(tested)}
+    def run_parts(values: Values) -> tuple[Values, Values]:
+        results = list(split([images, *(_to_nchw(values[call.output]) for call in tested)]).values())
+        return (
+            {call.output: _to_nhwc(result) for call, result in zip(tested, results)},
+            {
+                call.output: _to_nhwc(result).reshape(-1, *call.keras_output.shape[1:])
+                for call, result in zip(binary, results[len(tested) :])
+            },
+        )
 
-    blocks = [Block(call.name, call.output, _is_exact(call)) for call in tested]
-    return verify(model, images, blocks, run_blocks, lambda x: core.compile_model(whole, "CPU", options)(x)[0])
+    blocks = [Block(call.name, call.output) for call in tested]
+    return verify(source, blocks, binary, run_parts, _run(path, images))
 
 
-def _split(model: Any, nodes: list[Any]) -> Any:
-    """Cuts a graph behind each node: a new parameter feeds what the node fed, and the node's output is a result."""
+def _run(path: Path, images: np.ndarray) -> np.ndarray:
+    import openvino as ov
+
+    graph = ov.Core().read_model(path)
+    graph.reshape(list(images.shape))
+    return ov.Core().compile_model(graph, "CPU", FLOAT32)(images)[0]
+
+
+def _split(model: Any, nodes: list[Any], also: list[Any]) -> Any:
+    """Cuts a graph behind each node: a new parameter feeds what the node fed, and the node's output is a result.
+
+    The outputs of the nodes in `also` are results, too.
+    """
     import openvino as ov
     import openvino.opset13 as ops
 
@@ -128,12 +187,15 @@ def _split(model: Any, nodes: list[Any]) -> Any:
         for target in node.output(0).get_target_inputs():
             target.replace_source_output(parameter.output(0))
         parameters.append(parameter)
-    return ov.Model([ops.result(node) for node in nodes], [*model.get_parameters(), *parameters], "blocks")
+    results = [ops.result(node) for node in (*nodes, *also)]
+    return ov.Model(results, [*model.get_parameters(), *parameters], "blocks")
 
 
-def _is_exact(call: Call) -> bool:
-    layer = call.layer
-    return is_binary(layer) and not layer.use_bias and layer.activation.__name__ == "linear"
+def _binary_convolution(node: Any) -> Any:
+    """The 1-bit convolution from which a layer's output is computed."""
+    while node.get_type_name() != "BinaryConvolution":
+        node = node.input_value(0).get_node()
+    return node
 
 
 def _to_nchw(value: np.ndarray) -> np.ndarray:
