@@ -3,6 +3,7 @@
 import inspect
 import re
 import textwrap
+from importlib.util import find_spec
 from pathlib import Path
 
 import larq as lq
@@ -11,12 +12,24 @@ import pytest
 import tensorflow as tf
 
 import sdbnn_larq
-from sdbnn_larq import callbacks, layers, quantizers, training, tuning, zoo
+from sdbnn_larq import callbacks, convert, layers, quantizers, training, tuning, zoo
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
+NEEDS = {
+    "to_lce": "larq_compute_engine",
+    "to_openvino": "openvino",
+    "inspect": "openvino",
+    "ExportedModel": "openvino",
+}
+
+
 def examples():
+    for name, module in NEEDS.items():
+        for block in BLOCK.findall(inspect.getdoc(getattr(convert, name)) or ""):
+            missing = pytest.mark.skipif(find_spec(module) is None, reason=f"needs {module}")
+            yield pytest.param(textwrap.dedent(block), id=name, marks=missing)
     for module in (quantizers, layers, callbacks, zoo, training, tuning):
         for name in module.__all__:
             for block in BLOCK.findall(inspect.getdoc(getattr(module, name)) or ""):
@@ -34,7 +47,7 @@ def test_example(code, tmp_path, monkeypatch):
     images, labels = tf.random.normal((2, 32, 32, 3)), np.arange(2)
     names = {
         **vars(quantizers), **vars(layers), **vars(callbacks), **vars(zoo), **vars(training), **vars(tuning),
-        "sdbnn_larq": sdbnn_larq, "zoo": zoo, "tuning": tuning, "lq": lq, "tf": tf, "model": model,
+        "sdbnn_larq": sdbnn_larq, "zoo": zoo, "tuning": tuning, "lq": lq, "np": np, "tf": tf, "model": model,
         "images": images, "labels": labels, "x": images, "y": labels,
     }  # fmt: skip
     exec(code, names)
@@ -43,3 +56,4 @@ def test_example(code, tmp_path, monkeypatch):
 def test_every_public_layer_and_quantizer_has_an_example():
     shown = {parameter.id for parameter in examples()}
     assert {"EDESign", "WeightSelfDistribution", "ActivationSelfDistribution", "SymmetricQuantConv2D"} <= shown
+    assert shown >= set(NEEDS)

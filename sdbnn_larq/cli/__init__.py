@@ -90,13 +90,58 @@ def evaluate(name: str, weights: str, dataset: str | None, config: tuple[str, ..
 @main.command()
 @click.argument("name")
 @click.argument("images", nargs=-1, required=True)
-@click.option("--weights", required=True, help="A weights file, its URL or a tag, e.g. cifar10.")
+@click.option("--weights", help="A weights file, its URL or a tag; not for an exported file.")
 @click.option("--top", default=1, show_default=True, help="Classes to print for each image.")
-def predict(name: str, images: tuple[str, ...], weights: str, top: int) -> None:
-    """Print the class of each of IMAGES with its probability."""
+@click.option("--runtime", type=click.Choice(["keras", "lce", "openvino"]), default="keras", show_default=True)
+def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, runtime: str) -> None:
+    """Print the class of each of IMAGES with its probability; NAME may be an exported .tflite or .xml file."""
     from sdbnn_larq.cli._use import predict
 
-    predict(name, images, weights, top)
+    predict(name, images, weights, top, runtime)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--weights", required=True, help="A weights file, its URL or a tag, e.g. cifar10.")
+@click.option("--to", "target", type=click.Choice(["lce", "openvino"]), required=True, help="The runtime.")
+@click.option("--output", required=True, help="The file, ending in .tflite or .xml.")
+@click.option("--uint8", is_flag=True, help="Take pixels, 0 to 255, and normalise them in the file.")
+@click.option("--int8", is_flag=True, help="Compute the float convolutions in 8 bits (OpenVINO).")
+@click.option("--batch", type=click.IntRange(1), help="Fixed batch size.  [default: any for LCE, 1 for OpenVINO]")
+@click.option("--no-top", is_flag=True, help="Leave out the classifier.")
+@click.option("--allow-float", is_flag=True, help="Accept quantized layers that compute in float.")
+@click.option("--no-verify", is_flag=True, help="Do not compare with Keras.")
+@click.option("--images", multiple=True, help="An image or a folder of images to compare on; may be repeated.")
+def export(name: str, target: str, **options) -> None:
+    """Write the network NAME for Larq Compute Engine or OpenVINO, compared with Keras block by block."""
+    from sdbnn_larq.cli._export import export
+
+    export(name, target, **options)
+
+
+@main.command()
+@click.argument("file")
+def inspect(file: str) -> None:
+    """List the operations of an exported FILE with their precision and bytes."""
+    from sdbnn_larq.cli._export import print_inspection
+
+    print_inspection(file)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--weights", help="A weights file; random weights without it.")
+@click.option("--images", multiple=True, help="An image or a folder of images; may be repeated.  [default: noise]")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Images for the throughput.")
+@click.option("--rounds", type=click.IntRange(1), default=50, show_default=True, help="Timings of each contestant.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads, each on its own core.")
+@click.option("--input-size", type=click.IntRange(8), help="Pixels of a side, for random weights.")
+@click.option("--output", required=True, help="The JSON file; a bar chart (.png) goes beside it.")
+def benchmark(name: str, **options) -> None:
+    """Measure NAME in Keras, LCE and OpenVINO, beside its float and 8-bit twins."""
+    from sdbnn_larq.cli._benchmark import benchmark
+
+    benchmark(name, **options)
 
 
 @main.group()

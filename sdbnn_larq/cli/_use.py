@@ -1,7 +1,10 @@
 """`sdbnn evaluate` and `sdbnn predict`: a trained network on data."""
 
+import functools
 import os
+import tempfile
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,7 @@ from zookeeper import configure
 from zookeeper.core.cli import ConfigParam
 from zookeeper.tf import Dataset, Preprocessing
 
-from sdbnn_larq import zoo
+from sdbnn_larq import convert, zoo
 from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.datasets import read_image
@@ -86,10 +89,30 @@ def evaluate(name: str, weights: str, dataset: str | None, config: Iterable[str]
     print(f"{name}: {right / count:.2%} of {count:,} test images of {dataset} ({right} right)")
 
 
-def predict(name: str, images: tuple[str, ...], weights: str, top: int) -> None:
+def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, runtime: str) -> None:
     """Prints the most probable classes of each image."""
-    model, names = build(name, weights)
-    pixels = np.stack([read_image(path, model.input_shape[1]) for path in images])
-    for path, probabilities in zip(images, model.predict(normalize(pixels), verbose=0)):
+    exported = Path(name).suffix in (".tflite", ".xml")
+    if exported == bool(weights):
+        raise ValueError("--weights must be given for an architecture and not for an exported file.")
+    with tempfile.TemporaryDirectory() as folder:
+        if exported:
+            network = convert.ExportedModel(name)
+            shape, dtype, run = network.input_shape, network.dtype, network.predict
+            names = network.metadata.get("class_names", [])
+        else:
+            model, names = build(name, str(weights))
+            shape, dtype, run = model.input_shape, np.dtype(np.float32), functools.partial(model.predict, verbose=0)
+            if runtime == "lce":
+                convert.to_lce(model, Path(folder, "model.tflite"), batch_size=1, verify=False, allow_float=True)
+                run = convert.ExportedModel(Path(folder, "model.tflite")).predict
+            elif runtime == "openvino":
+                convert.to_openvino(model, Path(folder, "model.xml"), verify=False, allow_float=True)
+                run = convert.ExportedModel(Path(folder, "model.xml")).predict
+        pixels = np.stack([read_image(path, shape[1]) for path in images])
+        outputs = run(pixels if dtype == np.uint8 else np.asarray(normalize(pixels)))
+    if outputs.ndim != 2:
+        raise ValueError(f"{name} must have a classifier. Received: outputs of shape {outputs.shape}.")
+    names = names or [str(i) for i in range(outputs.shape[-1])]
+    for path, probabilities in zip(images, outputs):
         best = np.argsort(probabilities)[::-1][:top]
         print(f"{path}: " + ", ".join(f"{names[i]} {probabilities[i]:.1%}" for i in best))

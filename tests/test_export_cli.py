@@ -1,0 +1,233 @@
+"""Exported files as a user makes, inspects and runs them: the command line, the runtimes and the examples."""
+
+import shutil
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from sklearn.datasets import load_digits
+from test_export import MODULES, SUFFIXES, randomised
+
+from sdbnn_larq import convert, zoo
+from sdbnn_larq.cli import main
+
+NAMES = ["zéro", *"123456789"]
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def sdbnn(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory) -> Path:
+    """A folder with weights, pictures of digits as .png and one as .npy."""
+    folder = tmp_path_factory.mktemp("digits")
+    zoo.save_packed(randomised(zoo.ResNet20()), folder / "weights.safetensors")
+    images = np.uint8(np.round(tf.image.resize(load_digits().images[:6, ..., None] * (255 / 16), (32, 32))))
+    images = np.repeat(np.clip(images, 0, 255), 3, axis=-1)
+    (folder / "images").mkdir()
+    for i, image in enumerate(images):
+        (folder / "images" / f"{i}.png").write_bytes(tf.io.encode_png(image).numpy())
+    np.save(folder / "image.npy", images[0])
+    return folder
+
+
+@pytest.fixture(scope="module", params=MODULES)
+def exported(request, digits) -> tuple[str, Path, str]:
+    """A file of uint8 input with class names, and what the export printed."""
+    pytest.importorskip(MODULES[request.param])
+    path = digits / f"model{SUFFIXES[request.param]}"
+    arguments = ["--weights", digits / "weights.safetensors", "--to", request.param, "--output", path]
+    result = sdbnn("export", "ResNet20", *arguments, "--uint8", "--images", digits / "images")
+    assert result.exit_code == 0, result.output
+    return request.param, path, result.output
+
+
+def test_export_reports(exported):
+    _, path, output = exported
+    assert f"{path}: {path.stat().st_size:,} bytes" in output
+    assert "18 1-bit layers agree exactly" in output
+    assert "Top-1 agreement on the given images: " in output
+
+
+def test_inspect(exported):
+    target, path, _ = exported
+    result = sdbnn("inspect", path)
+    assert result.exit_code == 0, result.output
+    assert "18 1-bit convolutions with 98.9% of the multiply-accumulates" in result.output
+    inspection = convert.inspect(path)
+    binary = [operation for operation in inspection.operations if operation.precision == "1-bit" and operation.macs]
+    macs = sum(operation.macs for operation in binary)
+    assert macs == 40_108_032 if target == "openvino" else 40_108_032 < macs < 42_000_000  # LCE's: rows to crop, too
+    assert sum(operation.bytes for operation in inspection.operations) < inspection.bytes
+
+
+def test_exported_file_runs(exported, digits):
+    target, path, _ = exported
+    network = convert.ExportedModel(path)
+    assert network.metadata["class_names"] == [str(i) for i in range(10)]
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    outputs = network.predict(images)
+    assert outputs.shape == (3, 10)
+    np.testing.assert_array_equal(outputs[2:], network.predict(images[2:]))
+    if target == "lce":  # the file's batch size may change
+        from sdbnn_larq.convert import _lce_file
+
+        assert _lce_file.has_any_batch(path.read_bytes())
+    result = sdbnn("predict", path, digits / "images" / "0.png")
+    assert result.exit_code == 0, result.output
+    assert "0.png: " in result.output
+
+
+@pytest.mark.parametrize(
+    "bad", [np.zeros((1, 32, 32, 3)), np.zeros((1, 28, 32, 3), np.uint8), np.zeros((0, 32, 32, 3), np.uint8)]
+)
+def test_input_that_does_not_fit(exported, bad):
+    with pytest.raises(ValueError, match=r"^`images` must be .* Received: .*$"):
+        convert.ExportedModel(exported[1]).predict(bad)
+
+
+@pytest.mark.parametrize("runtime", MODULES)
+def test_predict_gives_the_same_class_in_every_runtime(runtime, digits):
+    pytest.importorskip(MODULES[runtime])
+    arguments = ["--weights", digits / "weights.safetensors", *sorted((digits / "images").iterdir())]
+    keras, other = (
+        sdbnn("predict", "ResNet20", *arguments, "--top", 10, *more).output.splitlines()
+        for more in ([], ["--runtime", runtime])
+    )
+    assert len(keras) == len(other) == 6
+    clear = 0
+    for line, same in zip(keras, other):
+        (first, p), (_, q) = (part.split() for part in line.split(": ")[1].split(", ")[:2])
+        if float(p[:-1]) - float(q[:-1]) > 5:  # %; one bit may flip within rounding of 0
+            clear += 1
+            assert same.split(": ")[1].startswith(f"{first} ")
+    assert clear
+
+
+def test_names_and_batch_and_no_top(digits, tmp_path):
+    pytest.importorskip("openvino")
+    arguments = ["--weights", digits / "weights.safetensors", "--to", "openvino", "--output", tmp_path / "features.xml"]
+    result = sdbnn("export", "ResNet20", *arguments, "--no-top", "--batch", 2, "--no-verify")
+    assert result.exit_code == 0, result.output
+    network = convert.ExportedModel(tmp_path / "features.xml")
+    assert network.input_shape == (2, 32, 32, 3)
+    assert network.predict(np.ones((3, 32, 32, 3), np.float32)).shape == (3, 8, 8, 64)
+
+
+def test_int8_changes_little(digits, tmp_path):
+    """The stem in 8 bits: its output moves by less than a 50th of its range, and the file gets smaller."""
+    pytest.importorskip("openvino")
+    image = tf.keras.Input((32, 32, 3))
+    x = tf.keras.layers.Conv2D(16, 7, 2, "same", activation="relu")(image)
+    model = randomised(
+        tf.keras.Model(image, tf.keras.layers.GlobalAveragePooling2D()(tf.keras.layers.Conv2D(32, 1)(x)))
+    )
+    images = np.random.default_rng(0).standard_normal((8, 32, 32, 3), np.float32)
+    exact = convert.to_openvino(model, tmp_path / "exact.xml", images=images)
+    small = convert.to_openvino(model, tmp_path / "small.xml", images=images, int8=True)
+    assert small.files[str(tmp_path / "small.bin")] < 0.5 * exact.files[str(tmp_path / "exact.bin")]
+    precisions = [operation.precision for operation in convert.inspect(tmp_path / "small.xml").operations]
+    assert precisions.count("int8") == 2
+    a, b = (convert.ExportedModel(tmp_path / name).predict(images) for name in ("exact.xml", "small.xml"))
+    assert 0 < np.abs(a - b).max() < 0.02 * np.ptp(a)
+    with pytest.raises(ValueError, match="With `int8`, `images` must be given"):
+        convert.to_openvino(model, tmp_path / "none.xml", int8=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["export", "ResNet20", "--to", "tflite", "--output", "x.tflite"], "tflite"),
+        (["export", "ResNet20", "--to", "lce", "--output", "missing/x.tflite"], "missing/x.tflite"),
+        (["export", "ResNet20", "--to", "lce", "--output", "x.xml"], "`path` must end in .tflite"),
+        (["export", "ResNet20", "--to", "lce", "--int8", "--output", "x.tflite"], "--int8"),
+        (["export", "ResNet20", "--to", "openvino", "--output", "x.xml", "--images", "none.png"], "none.png"),
+        (["inspect", "x.onnx"], "`path` must be a .tflite or .xml file"),
+        (["predict", "x.xml", "image.png"], "`path` must be a .tflite or .xml file"),
+        (["predict", "x.xml", "image.png", "--weights", "w.h5"], "--weights"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(arguments, message, digits, tmp_path, monkeypatch):
+    pytest.importorskip("larq_compute_engine")
+    pytest.importorskip("openvino")
+    monkeypatch.chdir(tmp_path)
+    weights = ["--weights", digits / "weights.safetensors"] if arguments[0] == "export" else []
+    result = sdbnn(*arguments, *weights)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["broken.tflite", "broken.xml"])
+def test_broken_file(name, tmp_path):
+    pytest.importorskip("openvino")
+    pytest.importorskip("larq_compute_engine")
+    (tmp_path / name).write_bytes(b"neither flatbuffer nor XML" * 9)
+    result = sdbnn("inspect", tmp_path / name)
+    assert result.exit_code == 2
+    assert f"must be a whole {Path(name).suffix} file" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_missing_runtime_is_one_line(digits, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    arguments = ["--weights", digits / "weights.safetensors", "--to", "openvino", "--output", tmp_path / "x.xml"]
+    result = sdbnn("export", "ResNet20", *arguments)
+    assert result.exit_code == 2
+    assert "pip install sdbnn_larq[openvino]" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def network_with_names(digits) -> Path:
+    pytest.importorskip("openvino")
+    model = zoo.ResNet20(weights=str(digits / "weights.safetensors"))
+    convert.to_openvino(model, digits / "named.xml", uint8=True, class_names=NAMES, verify=False)
+    return digits / "named.xml"
+
+
+def test_example_runs_without_tensorflow(network_with_names, digits, tmp_path):
+    """In an environment that holds OpenVINO and NumPy alone."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
+    for module in ("openvino", "numpy"):
+        source = Path(util.find_spec(module).origin).parent
+        (packages / module).symlink_to(source)
+        if (libraries := source.parent / f"{module}.libs").exists():
+            (packages / libraries.name).symlink_to(libraries)
+    python = tmp_path / "venv" / "bin" / "python"
+    assert subprocess.run([python, "-I", "-c", "import tensorflow"], capture_output=True).returncode == 1
+    command = [python, "-I", EXAMPLES / "classify_openvino.py", network_with_names, digits / "image.npy"]
+    process = subprocess.run(command, capture_output=True, encoding="utf-8")
+    assert process.returncode == 0, process.stderr
+    probabilities = convert.ExportedModel(network_with_names).predict(np.load(digits / "image.npy")[None])[0]
+    assert f": {NAMES[probabilities.argmax()]} {probabilities.max():.1%}" in process.stdout
+
+
+def test_cpp_example(network_with_names, digits, tmp_path):
+    folder = Path(util.find_spec("openvino").origin).parent
+    library = next((folder / "libs").glob("libopenvino.so.*"), None)
+    if shutil.which("g++") is None or library is None:
+        pytest.skip("needs g++ and OpenVINO's libraries for Linux")
+    options = [f"-I{folder / 'include'}", f"-L{folder / 'libs'}", f"-l:{library.name}", f"-Wl,-rpath,{folder / 'libs'}"]
+    source = EXAMPLES / "classify_openvino.cpp"
+    subprocess.run(["g++", "-std=c++17", source, "-o", tmp_path / "classify", *options], check=True)
+    image = np.load(digits / "image.npy")
+    (tmp_path / "image.raw").write_bytes(image.tobytes())
+    command = [tmp_path / "classify", network_with_names]
+    process = subprocess.run([*command, tmp_path / "image.raw"], capture_output=True, text=True, check=True)
+    probabilities = convert.ExportedModel(network_with_names).predict(image[None])[0]
+    number, probability = process.stdout.split()
+    assert int(number) == probabilities.argmax()
+    assert float(probability) == pytest.approx(probabilities.max(), rel=1e-4)
+    process = subprocess.run([*command, network_with_names], capture_output=True, text=True)
+    assert process.returncode == 2
+    assert "must have the 3072 bytes" in process.stderr
