@@ -1,0 +1,198 @@
+"""`sdbnn benchmark`: how fast a network is, beside its float twin and its 8-bit twin, in one interleaved run."""
+
+import json
+import logging
+import os
+import platform
+import tempfile
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from terminaltables import AsciiTable
+
+from sdbnn_larq import zoo
+from sdbnn_larq.cli._export import read_images
+from sdbnn_larq.cli._use import build
+from sdbnn_larq.convert._graph import require, staged
+
+REQUIRED = ("larq_compute_engine", "openvino", "nncf", "matplotlib")
+FLAGS = ("avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx512_bf16", "amx_tile")
+VERSIONS = ("tensorflow", "larq-compute-engine", "openvino", "nncf", "larq-zoo", "numpy")
+WARM_UP = 5  # runs
+
+
+def benchmark(
+    name: str,
+    *,
+    weights: str | None,
+    images: tuple[str, ...],
+    batch: int,
+    rounds: int,
+    threads: int,
+    input_size: int | None,
+    output: str,
+) -> None:
+    """Measures, prints a table and writes `output` (JSON) with a bar chart (PNG) beside it."""
+    for module in REQUIRED:
+        require(module, "benchmark")
+    with staged(output, (".json", ".png")) as temporary:
+        cores = _pin(threads)
+        model = build(name, weights)[0] if weights else _untrained(name, input_size)
+        shape = model.input_shape[1:]
+        noise = np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
+        data = read_images(images, model, False) if images else noise
+        logging.getLogger("nncf").setLevel(logging.ERROR)
+        with tempfile.TemporaryDirectory() as folder:
+            from sdbnn_larq.cli._contestants import contestants
+
+            rows = measure(contestants(name, model, Path(folder), data, threads), data, batch, rounds)
+        result = {
+            "network": name,
+            "input": list(shape),
+            "weights": "random" if weights is None else Path(weights).name,
+            "images": f"{len(data)} given" if images else f"{len(data)} of noise",
+            "batch": batch,
+            "rounds": rounds,
+            "threads": threads,
+            "cores": cores,
+            "machine": machine(),
+            "rows": rows,
+        }
+        _chart(result, temporary.with_suffix(".png"))
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    print(_table(result))
+    print(*_ratios(rows), f"{output}, {Path(output).with_suffix('.png')}", sep="\n")
+
+
+def _untrained(name: str, input_size: int | None) -> tf.keras.Model:
+    return zoo.get_model(name, **({"input_shape": (input_size, input_size, 3)} if input_size else {}))
+
+
+def _pin(threads: int) -> list[int]:
+    """Keeps this process, and all threads that it starts from now on, to as many cores."""
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if not hasattr(os, "sched_setaffinity"):
+        return []
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < threads:
+        raise ValueError(f"`threads` must be at most the {len(cores)} cores there are. Received: threads={threads}.")
+    os.sched_setaffinity(0, cores[-threads:])  # the first core serves most interrupts
+    return cores[-threads:]
+
+
+def machine() -> dict[str, Any]:
+    """The processor, the system and the versions, for whoever reads the figures."""
+    info = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
+    flags = next((line.split() for line in info if line.startswith("flags")), [])
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "flags": [flag for flag in FLAGS if flag in flags],
+        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "versions": {package: metadata.version(package) for package in VERSIONS},
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }
+
+
+def measure(entries: list, images: np.ndarray, batch: int, rounds: int) -> list[dict[str, Any]]:
+    """Times all contestants in turn, `rounds` times over: one run of one image, then one of a batch.
+
+    # Returns
+        For each contestant its name, bytes, milliseconds for one image, images a second in batches (median, 10th and
+        90th percentile) and the share of the images to which it gives the first contestant's class.
+    """
+    one, many = images[:1], np.resize(images, (batch, *images.shape[1:]))
+    runs = [(entry, entry.start(one.shape), entry.start(many.shape)) for entry in entries]
+    classes = [
+        np.concatenate([single(image[None]).argmax(-1) for image in images]) if entry.reference else None
+        for entry, single, _ in runs
+    ]
+    for _, single, batched in runs:
+        for _ in range(WARM_UP):
+            single(one)
+        batched(many)
+    times = np.empty((2, rounds, len(runs)))
+    for i in range(rounds):
+        for j, (_, single, batched) in enumerate(runs):
+            single(one)  # the caches are another contestant's
+            for k, (run, x) in enumerate([(single, one), (batched, many)]):
+                began = time.perf_counter()
+                run(x)
+                times[k, i, j] = time.perf_counter() - began
+    return [
+        {
+            "name": entry.name,
+            "bytes": entry.bytes,
+            "latency_ms": _spread(1e3 * times[0, :, j]),
+            "images_per_second": _spread(batch / times[1, :, j]),
+            "same_class": None if classes[j] is None else float(np.mean(classes[j] == classes[0])),
+        }
+        for j, (entry, _, _) in enumerate(runs)
+    ]
+
+
+def _spread(values: np.ndarray) -> dict[str, float]:
+    low, median, high = np.percentile(values, [10, 50, 90])
+    return {"median": round(median, 3), "p10": round(low, 3), "p90": round(high, 3)}
+
+
+def _table(result: dict[str, Any]) -> str:
+    head = ["", "ms, 1 image", "10–90 %", f"images/s, {result['batch']}", "10–90 %", "MB", "same class"]
+    lines = []
+    for row in result["rows"]:
+        latency, rate = row["latency_ms"], row["images_per_second"]
+        lines.append(
+            [
+                row["name"],
+                f"{latency['median']:.2f}",
+                f"{latency['p10']:.2f}–{latency['p90']:.2f}",
+                f"{rate['median']:.1f}",
+                f"{rate['p10']:.1f}–{rate['p90']:.1f}",
+                "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.2f}",
+                "" if row["same_class"] is None else f"{row['same_class']:.1%}",
+            ]
+        )
+    table = AsciiTable([head, *lines], _title(result))
+    table.justify_columns = dict.fromkeys(range(1, len(head)), "right")
+    return table.table
+
+
+def _title(result: dict[str, Any]) -> str:
+    size = "×".join(map(str, result["input"]))
+    return f"{result['network']} {size}, {result['threads']} thread(s), {result['machine']['processor']}"
+
+
+def _ratios(rows: list[dict[str, Any]]) -> list[str]:
+    """How often OpenVINO's 1-bit network runs in the time of the others, for one image."""
+    latency = {row["name"]: row["latency_ms"]["median"] for row in rows}
+    return [
+        f"OpenVINO against {other}: {latency[other] / latency['OpenVINO']:.2f} times as fast"
+        for other in ("float32 twin, OpenVINO", "LCE", "int8 twin, OpenVINO")
+    ]
+
+
+def _chart(result: dict[str, Any], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    rows = result["rows"][::-1]
+    figure = Figure(figsize=(10, 0.45 * len(rows) + 1.4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for axes, key, label in (
+        (left, "latency_ms", "milliseconds for one image"),
+        (right, "images_per_second", f"images a second in batches of {result['batch']}"),
+    ):
+        medians = np.array([row[key]["median"] for row in rows])
+        low, high = (np.array([row[key][bound] for row in rows]) for bound in ("p10", "p90"))
+        colours = ["tab:blue" if row["same_class"] is not None else "tab:gray" for row in rows]
+        bars = axes.barh([row["name"] for row in rows], medians, xerr=[medians - low, high - medians], color=colours)
+        axes.bar_label(bars, [f"{median:.0f}" if median >= 100 else f"{median:.3g}" for median in medians], padding=4)
+        axes.set_xlabel(label)
+        axes.margins(x=0.15)
+    figure.suptitle(_title(result))
+    figure.savefig(path, dpi=120)

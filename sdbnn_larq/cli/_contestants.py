@@ -1,0 +1,130 @@
+"""What `sdbnn benchmark` compares: a network, its float twin and its 8-bit twin, each in the runtimes that have it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import larq_zoo
+import numpy as np
+import tensorflow as tf
+
+from sdbnn_larq import convert, zoo
+from sdbnn_larq.convert import _lce_file as lce
+
+Run = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A network in a runtime.
+
+    # Attributes
+        name: as in the table.
+        bytes: of its files; `None` where there is none.
+        start: makes a function that runs batches of the given shape.
+        reference: whether its decisions should be those of the Keras network.
+    """
+
+    name: str
+    bytes: int | None
+    start: Callable[[tuple[int, ...]], Run]
+    reference: bool = True
+
+
+def contestants(name: str, model: tf.keras.Model, folder: Path, images: np.ndarray, threads: int) -> list[Contestant]:
+    """Exports everything that is compared.
+
+    # Arguments
+        name: the architecture's.
+        model: the 1-bit network in Keras.
+        folder: for the files.
+        images: as the network takes them; what the exports are verified on and 8-bit ranges found on.
+        threads: of the processor that each may use.
+    """
+    shape, classes = model.input_shape[1:], model.output_shape[-1]
+    twin = zoo.get_model(name, input_shape=shape, num_classes=classes, binary=False)
+    convert.to_lce(model, folder / "model.tflite", images=images[:4])
+    convert.to_openvino(model, folder / "model.xml", images=images[:4])
+    convert.to_openvino(model, folder / "int8.xml", images=images, int8=True, verify=False)
+    convert.to_openvino(twin, folder / "twin.xml", images=images[:4])
+    _to_tflite(twin, folder / "twin.tflite")
+    _quantize(folder / "twin.xml", folder / "twin_int8.xml", images)
+    found = [
+        Contestant("Keras", None, lambda _: _keras(model)),
+        _lce("LCE", folder / "model.tflite", threads),
+        _openvino("OpenVINO", folder / "model.xml", threads),
+        _openvino("OpenVINO, bf16", folder / "model.xml", threads, "bf16"),
+        _openvino("OpenVINO, int8 stem and shortcuts", folder / "int8.xml", threads),
+        Contestant(
+            "float32 twin, TFLite",
+            (folder / "twin.tflite").stat().st_size,
+            lambda shape: _tflite(folder / "twin.tflite", shape, threads),
+            False,
+        ),
+        _openvino("float32 twin, OpenVINO", folder / "twin.xml", threads, reference=False),
+        _openvino("bf16 twin, OpenVINO", folder / "twin.xml", threads, "bf16", reference=False),
+        _openvino("int8 twin, OpenVINO", folder / "twin_int8.xml", threads, reference=False),
+    ]
+    if shape == (224, 224, 3):
+        bireal = larq_zoo.literature.BiRealNet(weights=None)
+        convert.to_lce(bireal, folder / "bireal.tflite", verify=False)  # its speed alone counts
+        found.append(_lce("larq-zoo's BiRealNet, LCE", folder / "bireal.tflite", threads, reference=False))
+    return found
+
+
+def _keras(model: tf.keras.Model) -> Run:
+    call = tf.function(lambda x: model(x, training=False))
+    return lambda x: call(tf.constant(x)).numpy()
+
+
+def _lce(name: str, path: Path, threads: int, reference: bool = True) -> Contestant:
+    def start(shape: tuple[int, ...]) -> Run:
+        engine = lce.interpreter(lce.with_batch(path.read_bytes(), shape[0]), threads)
+        return lambda x: engine.predict([x])[0]
+
+    return Contestant(name, path.stat().st_size, start, reference)
+
+
+def _openvino(name: str, path: Path, threads: int, precision: str = "f32", reference: bool = True) -> Contestant:
+    def start(shape: tuple[int, ...]) -> Run:
+        import openvino as ov
+
+        graph = ov.Core().read_model(path)
+        graph.reshape(list(shape))
+        options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
+        request = ov.Core().compile_model(graph, "CPU", options).create_infer_request()
+        return lambda x: next(iter(request.infer([x]).values()))
+
+    size = path.stat().st_size + path.with_suffix(".bin").stat().st_size
+    return Contestant(name, size, start, reference)
+
+
+def _tflite(path: Path, shape: tuple[int, ...], threads: int) -> Run:
+    interpreter = tf.lite.Interpreter(str(path), num_threads=threads)  # with XNNPACK
+    index = interpreter.get_input_details()[0]["index"]
+    interpreter.resize_tensor_input(index, shape)
+    interpreter.allocate_tensors()
+
+    def run(x: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(index, x)
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    return run
+
+
+def _to_tflite(model: tf.keras.Model, path: Path) -> None:
+    image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
+    call = tf.function(lambda x: model(x, training=False)).get_concrete_function(image)
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([call], model).convert())
+
+
+def _quantize(path: Path, output: Path, images: np.ndarray) -> None:
+    """OpenVINO's own 8-bit quantization, by NNCF."""
+    import nncf
+    import openvino as ov
+
+    graph = ov.Core().read_model(path)
+    batches: Any = nncf.Dataset([image[None] for image in images])
+    ov.save_model(nncf.quantize(graph, batches, subset_size=len(images)), output, compress_to_fp16=False)
