@@ -63,7 +63,8 @@ def FloatResNet34(
 ) -> tf.keras.models.Model:
     """Instantiates the ordinary ResNet-34, a teacher for `ResNet18` and `ResNet34`.
 
-    It has 21 797 672 parameters, all float; `list_models` leaves it out, `get_model` knows it. `convert.load_torch_checkpoint` reads torchvision's weights into it.
+    It has 21 797 672 parameters, all float; `list_models` leaves it out, `get_model` knows it.
+    `convert.load_torch_checkpoint` reads torchvision's weights into it.
 
     # Arguments
         input_shape: shape of the image, `(224, 224, 3)` if `None`. It should have 3 channels.
