@@ -117,7 +117,7 @@ def test_registry_and_its_files():
         model = zoo.get_model(entry.architecture, weights=entry.tag, **entry.arguments)
         assert model.input_shape[1:3] == tuple(entry.input_size)
         assert model.output_shape[-1] == len(entry.class_names)
-        assert (tuple(entry.mean), tuple(entry.std)) == (MEAN_RGB, STDDEV_RGB)  # of `sdbnn predict`
+        assert [list(entry.mean), list(entry.std)] == [list(MEAN_RGB), list(STDDEV_RGB)]  # of `sdbnn predict`
         path = _catalogue.folder() / entry.file
         assert path.stat().st_size == entry.size
         assert f"**{entry.accuracy:.2f} %**" in path.with_suffix(".md").read_text("utf-8")
