@@ -8,7 +8,6 @@ Synthetic images, so that the figure is the step's alone. Every round times each
 import argparse
 import json
 import os
-import platform
 import statistics
 import time
 
@@ -17,6 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import sdbnn_larq  # noqa: I001  (before TensorFlow)
 import tensorflow as tf
 
+from sdbnn_larq.training._provenance import processor
+
 VARIANTS: dict[str, dict] = {
     "self-distribution": {},
     "activation only": {"self_distribution": "activation"},
@@ -24,12 +25,6 @@ VARIANTS: dict[str, dict] = {
     "plain binary": {"self_distribution": None},
     "float twin": {"binary": False},
 }
-
-
-def processor() -> str:
-    with open("/proc/cpuinfo") as file:
-        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
 
 
 def main() -> None:
@@ -64,7 +59,7 @@ def main() -> None:
     result = {
         "model": options.model,
         "batch": options.batch,
-        "machine": processor(),
+        "machine": f"{processor()}, {os.cpu_count()} cores",
         "tensorflow": tf.__version__,
         "images_per_second": {
             name: {"median": round(statistics.median(v), 1), "min": round(min(v), 1), "max": round(max(v), 1)}

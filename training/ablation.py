@@ -2,7 +2,7 @@
 
     sdbnn train AblationBoth data_dir=DIR seed=0
 
-All variants have the same budget and the recipe of `cifar10_resnet20_budget`, in about 5 minutes each on one core.
+All variants have the same budget and the recipe of `cifar10_resnet20_budget`.
 `benchmarks/ablation.py` runs them with several seeds and makes a table. For the full networks set the fields of their
 recipes, e.g. `sdbnn train Cifar10ResNet20 model.self_distribution=weight` or `model.asd_mode=static`.
 """

@@ -1,10 +1,10 @@
-"""ResNet-20 on CIFAR-10 in an evening without a GPU.
+"""ResNet-20 on CIFAR-10 without a GPU: 70.3 % of the 10,000 test images after two hours on one core (seed 0).
 
     sdbnn train Cifar10ResNet20Budget data_dir=DIR
 
-This project's own recipe. Adam and a pseudo-gradient that is narrow from the start (t from 1 to 2, about ApproxSign's)
-learn far more in tens of epochs than the authors' SGD and t from 1e-3. The first four fifths of the epochs see small
-images, which cost a quarter or half of the time.
+This project's own recipe and result; `zoo/resnet20_cifar10.md` has the weights and the history. Adam, and a
+pseudo-gradient that is narrow from the start (t from 1 to 2, about ApproxSign's), for tens of epochs. The first four
+fifths of the epochs see small images, which cost a quarter or half of the time.
 """
 
 import tensorflow as tf

@@ -18,6 +18,7 @@ from sdbnn_larq import zoo
 from sdbnn_larq.cli._export import read_images
 from sdbnn_larq.cli._use import build
 from sdbnn_larq.convert._graph import require, staged
+from sdbnn_larq.training._provenance import processor
 
 REQUIRED = ("larq_compute_engine", "openvino", "nncf", "matplotlib")
 FLAGS = ("avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx512_bf16", "amx_tile")
@@ -88,10 +89,9 @@ def _pin(threads: int) -> list[int]:
 def machine() -> dict[str, Any]:
     """The processor, the system and the versions, for whoever reads the figures."""
     info = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
     flags = next((line.split() for line in info if line.startswith("flags")), [])
     return {
-        "processor": names[0] if names else platform.processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "flags": [flag for flag in FLAGS if flag in flags],
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
