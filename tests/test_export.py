@@ -50,7 +50,8 @@ def randomised(model: tf.keras.Model) -> tf.keras.Model:
 )
 def test_zoo(target, tmp_path, name, size, limits):
     model = randomised(zoo.get_model(name, input_shape=(size, size, 3)))
-    report = export(target, model, tmp_path)
+    names = [f"class {i:04d} of 1,000" for i in range(model.output_shape[-1])]  # a long name for each
+    report = export(target, model, tmp_path, class_names=names)
     assert report.blocks >= sum(isinstance(layer, layers.ActivationSelfDistribution) for layer in model.layers)
     assert report.max_difference <= 1e-4
     assert sorted(report.files) == sorted(map(str, tmp_path.iterdir()))
@@ -100,6 +101,25 @@ def test_padding_in_openvino(tmp_path, padding, strides, pad_values):
         tf.keras.layers.Dense(5, activation="softmax"),
     )
     export("openvino", model, tmp_path)
+
+
+def test_constant_shift_is_folded_into_the_threshold_in_openvino(tmp_path):
+    ov = pytest.importorskip("openvino")
+    model = users_model(
+        tf.keras.layers.Conv2D(8, 1, use_bias=False, name="as_it_is"),
+        layers.ActivationSelfDistribution(mode="static", name="asd"),
+        lq.layers.QuantConv2D(16, 3, use_bias=False, **BINARY),
+        tf.keras.layers.BatchNormalization(),
+        lq.layers.QuantConv2D(16, 3, use_bias=False, **BINARY),
+    )
+    model.get_layer("as_it_is").kernel.assign(np.eye(8)[None, None])
+    model.get_layer("asd").shift.beta.assign(np.zeros(8))  # a shift of 1/2
+    at = np.float32(-0.5)
+    values = [at, np.nextafter(at, np.float32(0)), np.nextafter(at, np.float32(-1)), 0.5]
+    images = np.random.default_rng(0).choice(values, (4, 10, 10, 8))
+    assert export("openvino", model, tmp_path, images=images).exact_layers == 2
+    kinds = [node.get_type_name() for node in ov.Core().read_model(tmp_path / "model.xml").get_ordered_ops()]
+    assert "Add" not in kinds
 
 
 def wrong_padding(layer, x):

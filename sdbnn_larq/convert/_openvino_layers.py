@@ -71,7 +71,13 @@ _JUST_BELOW_ZERO, _BIT_0, _BIT_1 = (constant([[[[value]]]]) for value in (-1.2e-
 
 def _sign_bits(x: ov.Node) -> ov.Node:
     """The sign as 0 and 1, in the form that OpenVINO fuses with a 1-bit convolution."""
-    return ops.fake_quantize(x, _JUST_BELOW_ZERO, _JUST_BELOW_ZERO, _BIT_0, _BIT_1, 2)
+    threshold = _JUST_BELOW_ZERO
+    if x.get_type_name() == "Add":
+        before, shift = (x.input_value(i).get_node() for i in (0, 1))
+        if shift.get_type_name() == "Constant" and before.get_type_name() != "Transpose":  # see `_convolution`
+            # a + s >= 0 in floats just where a >= -s: a constant shift moves the threshold and costs nothing.
+            x, threshold = before, constant(np.nextafter(-shift.data, np.float32(-np.inf)))
+    return ops.fake_quantize(x, threshold, threshold, _BIT_0, _BIT_1, 2)
 
 
 def _sign(x: ov.Node) -> ov.Node:

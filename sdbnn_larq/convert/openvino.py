@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,7 +118,7 @@ def _graph(source: Source) -> Any:
     result = ops.result(_permute(nodes[last.output], (0, 2, 3, 1)))
     result.get_output_tensor(0).set_names({last.name})
     graph = ov.Model([result], [image], model.name)
-    graph.set_rt_info(json.dumps(source.metadata, ensure_ascii=False), [KEY])
+    graph.set_rt_info(json.dumps(source.metadata, ensure_ascii=False, separators=(",", ":")), [KEY])
     return graph
 
 
@@ -125,8 +126,9 @@ def _write(graph: Any, path: Path) -> None:
     import openvino as ov
 
     ov.serialize(graph, path, path.with_suffix(".bin"))
-    lines = path.read_text().splitlines()
-    path.write_text("".join(line.strip() for line in lines))  # indentation is a third of the text
+    text = "".join(line.strip() for line in path.read_text().splitlines())  # indentation is a third of it
+    # An input is like the output that feeds it, where OpenVINO reads precision and shape.
+    path.write_text(re.sub("<input>.*?</input>", lambda ports: re.sub(" precision.*?</port>", "/>", ports[0]), text))
 
 
 def _permute(node: Any, axes: tuple[int, ...]) -> Any:
