@@ -253,6 +253,14 @@ def test_1_bit_layer_that_would_be_float_is_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_untrained_kernels_of_one_sign_are_named(tmp_path):
+    pytest.importorskip("larq_compute_engine")
+    wide = lq.layers.QuantConv2D(512, 3, kernel_initializer="ones", name="wide", **BINARY)
+    model = tf.keras.Sequential([tf.keras.Input((10, 10, 8)), tf.keras.layers.Conv2D(512, 1), wide])
+    with pytest.raises(ValueError, match=r"not wide, whose weights all have the same sign, as in an untrained net"):
+        export("lce", model, tmp_path)
+
+
 def test_path_that_cannot_be_written(target, tmp_path):
     with pytest.raises(OSError, match=r"`path` must be a file in a writable folder\. Received: "):
         export(target, zoo.ResNet20(), tmp_path / "missing")

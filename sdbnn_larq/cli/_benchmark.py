@@ -17,7 +17,7 @@ from terminaltables import AsciiTable
 from sdbnn_larq import zoo
 from sdbnn_larq.cli._export import read_images
 from sdbnn_larq.cli._use import build
-from sdbnn_larq.convert._graph import require, staged
+from sdbnn_larq.convert._graph import is_binary, require, staged
 from sdbnn_larq.training._provenance import processor
 
 REQUIRED = ("larq_compute_engine", "openvino", "nncf", "matplotlib")
@@ -70,7 +70,12 @@ def benchmark(
 
 
 def _untrained(name: str, input_size: int | None) -> tf.keras.Model:
-    return zoo.get_model(name, **({"input_shape": (input_size, input_size, 3)} if input_size else {}))
+    """A network with random weights, of both signs: the authors begin ResNet-18 with positive ones."""
+    model = zoo.get_model(name, **({"input_shape": (input_size, input_size, 3)} if input_size else {}))
+    draw = np.random.default_rng(0)
+    for layer in filter(is_binary, model.layers):
+        layer.kernel.assign(draw.standard_normal(layer.kernel.shape))
+    return model
 
 
 def _pin(threads: int) -> list[int]:

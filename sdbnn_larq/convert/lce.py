@@ -196,11 +196,14 @@ def _binary_calls(content: bytes, model: tf.keras.Model) -> dict[int, Call]:
         for i, (_, kernel) in enumerate(file.binary_operators(file.parse(content)))
         if waiting.get(kernel)
     }
-    missing = [call.name for rest in waiting.values() for call in rest]
+    missing = [call for rest in waiting.values() for call in rest]
     if missing:
+        # The converter writes a large one as "fill with this", to be computed anew at each run.
+        even = all(np.ptp(kernel_of(call.layer)) == 0 for call in missing)
         raise ValueError(
             f"Every 1-bit layer must become a 1-bit convolution. Received: {len(found)} of "
-            f"{len(found) + len(missing)} did, not {', '.join(missing)}."
+            f"{len(found) + len(missing)} did, not {', '.join(call.name for call in missing)}"
+            f"{', whose weights all have the same sign, as in an untrained network' if even else ''}."
         )
     return found
 
