@@ -1,7 +1,7 @@
 """The time that each node of an exported OpenVINO file takes, by OpenVINO's own counters.
 
     sdbnn export ResNet18 --weights FILE --to openvino --output resnet18.xml
-    python benchmarks/openvino_profile.py resnet18.xml --precision f32 --output profile.json
+    python benchmarks/openvino_profile.py resnet18.xml --precision f32 --output benchmarks/openvino_profile_f32.json
 
 One image, one thread, on noise; medians over the runs, warm-up excluded. The counters cost a few microseconds a node.
 """
@@ -9,9 +9,12 @@ One image, one thread, on noise; medians over the runs, warm-up excluded. The co
 import argparse
 import json
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import openvino as ov
+
+from sdbnn_larq.training._provenance import processor
 
 WARM_UP = 10  # runs
 
@@ -46,7 +49,8 @@ def main() -> None:
         kinds[kind] += median
     ordered = sorted(medians.items(), key=lambda item: -item[1])
     result = {
-        "file": options.file,
+        "file": Path(options.file).name,
+        "processor": processor(),
         "precision": options.precision,
         "microseconds": round(sum(medians.values()), 1),
         "kinds": {kind: round(time, 1) for kind, time in sorted(kinds.items(), key=lambda item: -item[1])},
