@@ -1,6 +1,7 @@
 """ImageNet's pipeline on scikit-learn's two photographs."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,22 @@ import sklearn.datasets
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from larq_zoo.training.data import preprocess_image_bytes, preprocess_image_tensor
-from zookeeper import configure
+from tiny_recipe import TrainTiny
+from zookeeper import ComponentField, configure, task
 
-from sdbnn_larq.training import ImageNet, PhotoFolder, Photos, TFDSPhotos
+from sdbnn_larq.training import ImageNet, PhotoFolder, Photos, TFDSPhotos, _data_check
 from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.training._pipeline import TrainingBatches
 from sdbnn_larq.training.photos import central_window, decode_window, random_window
 
 IMAGES = Path(sklearn.datasets.__file__).parent / "images"
 CHINA = (IMAGES / "china.jpg").read_bytes()  # 427×640
+
+
+@task
+class TrainPhotos(TrainTiny):
+    dataset = ComponentField(PhotoFolder)
+    preprocessing = ComponentField(Photos)
 
 
 def configured(component, **fields):
@@ -140,6 +149,44 @@ def test_photo_folder_with_a_file_that_is_no_photograph(folder, tmp_path, capsys
     assert capsys.readouterr().err.count("read.me") == 1
     with pytest.raises(ValueError, match=r"strict.*read\.me"):
         configured(PhotoFolder(), directory=str(tmp_path), strict=True).train()
+
+
+def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(folder, tmp_path, monkeypatch):
+    for name in ("china", "flower"):
+        (tmp_path / name).mkdir()
+        for path in (folder / name).iterdir():
+            (tmp_path / name / path.name).write_bytes(path.read_bytes())
+    broken = b"\xff\xd8\xff" + bytes(100)
+    (tmp_path / "flower" / "broken.jpg").write_bytes(broken)
+    (tmp_path / "flower" / "0.jpg").write_bytes(broken)
+    monkeypatch.setattr(_data_check, "PICTURES", 1)  # as if it came later
+    fields = {"preprocessing.input_shape": (32, 32, 3), "batch_size": 4, "output_dir": str(tmp_path / "run")}
+    training = configured(TrainPhotos(), **{"dataset.directory": str(tmp_path), **fields})
+    with pytest.raises(ValueError, match=r"All images must be readable\. Received: Invalid JPEG data.*; without that"):
+        training.run()
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_batches_from_disk_can_be_taken_up_at_any_step(folder, seed):
+    tf.keras.utils.set_random_seed(seed)
+    data, count = configured(PhotoFolder(), directory=str(folder)).train()
+    photos = configured(Photos(), input_shape=(32, 32, 3))
+    batches = TrainingBatches(data, count, photos, batch_size=3, seed=seed, epochs=3)
+    whole = list(batches(0, 0).as_numpy_iterator())
+    assert len(whole) == 3 * (count // 3)
+    assert len({images.tobytes() for images, _ in whole}) == len(whole)
+    rest = list(batches(1, 2).as_numpy_iterator())
+    for (images, labels), (expected, expected_labels) in zip(rest, whole[count // 3 + 2 :], strict=True):
+        np.testing.assert_array_equal(images, expected)
+        np.testing.assert_array_equal(labels, expected_labels)
+
+
+def test_training_on_photographs(folder, tmp_path):
+    fields = {"preprocessing.input_shape": (32, 32, 3), "batch_size": 4, "output_dir": str(tmp_path)}
+    configured(TrainPhotos(), **{"dataset.directory": str(folder), **fields}).run()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["epochs"] == 3
+    assert report["test_images"] == 2
 
 
 def test_tfds_photos(tmp_path):

@@ -4,6 +4,8 @@ Arrays are all looked at, a batch at a time. Encoded pictures are too many and t
 the first `PICTURES` are decoded.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -49,10 +51,30 @@ def check_examples(dataset: tf.data.Dataset, name: str, num_classes: int, image_
                 raise ValueError(_fault(example, count, name, num_classes, shape))
             count += len(good)
     except tf.errors.OpError as error:
-        reason = error.message.split("}} ")[-1].splitlines()[0]
-        raise ValueError(f"Images of {name} must be readable. Received: {reason} after {count} good images.") from error
+        raise ValueError(
+            f"Images of {name} must be readable. Received: {reason(error)} after {count} good images."
+        ) from error
     if not count:
         raise ValueError(f"{name} must hold at least one image. Received: none.")
+
+
+@contextlib.contextmanager
+def readable_pictures() -> Iterator[None]:
+    """Turns TensorFlow's error about a picture that cannot be decoded, met in training, into one line."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if "IteratorGetNext" not in str(error):  # not the data's
+            raise
+        raise ValueError(
+            f"All images must be readable. Received: {reason(error)}; without that image the same command goes on "
+            "from the last checkpoint."
+        ) from error
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """What TensorFlow says of a picture, without where in its graph."""
+    return error.message.partition("\n\t [[")[0].splitlines()[-1].split("}} ")[-1]
 
 
 def _decode(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:

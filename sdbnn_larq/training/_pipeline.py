@@ -1,5 +1,6 @@
 """Training batches whose order and augmentation follow from seed, epoch and step alone: a run can be resumed."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -108,12 +109,17 @@ class TrainingBatches:
         replicas, pipelines = context.num_replicas_in_sync, context.num_input_pipelines
         row = self.batch_size // replicas
 
-        def examples(epoch):
-            data = self.data.shuffle(
-                min(self.count, SHUFFLE_BUFFER), seed=epoch + self.seed * self.epochs, reshuffle_each_iteration=False
-            )
-            data = data.take(self.steps * self.batch_size).enumerate()
-            return data.map(lambda number, example: {**example, "number": number, "epoch": epoch})
+        each = self.steps * self.batch_size  # of an epoch
+        # Data sets of their own, because TensorFlow takes no tensor for a seed where its global seed is 0.
+        shuffled = [
+            self.data.shuffle(
+                min(self.count, SHUFFLE_BUFFER), seed=e + self.seed * self.epochs, reshuffle_each_iteration=False
+            ).take(each)
+            for e in range(epoch, self.epochs)
+        ]
+
+        def numbered(place, example):
+            return {**example, "number": place % each, "epoch": epoch + place // each}
 
         def mine(example):
             return example["number"] % self.batch_size * pipelines // self.batch_size == context.input_pipeline_id
@@ -123,7 +129,8 @@ class TrainingBatches:
             seed = tf.random.experimental.stateless_fold_in(self._keys(example["epoch"]), number)
             return *self.preprocessing({**example, "seed": seed}, training=True), seed
 
-        data = tf.data.Dataset.range(epoch, self.epochs).flat_map(examples).skip(step * self.batch_size)
+        data = functools.reduce(tf.data.Dataset.concatenate, shuffled).enumerate().map(numbered)
+        data = data.skip(step * self.batch_size)
         if pipelines > 1:
             data = data.filter(mine)
         data = data.map(prepared, num_parallel_calls=8, deterministic=True).batch(row, drop_remainder=True)

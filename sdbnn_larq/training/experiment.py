@@ -22,7 +22,7 @@ from zookeeper.tf import Experiment, Preprocessing
 from sdbnn_larq.callbacks import EDESchedule
 from sdbnn_larq.training import _provenance
 from sdbnn_larq.training._averaging import Averaging
-from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.training._data_check import check_examples, readable_pictures
 from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
 from sdbnn_larq.training._run_folder import RunFolder
 from sdbnn_larq.training._strategy import is_chief, make_strategy
@@ -216,21 +216,22 @@ class TrainSDBNN(Experiment):
             if first == last:
                 continue
             data = functools.partial(batches, first, taken)
-            self.model.fit(
-                self.distribution.distribute_datasets_from_function(data),
-                initial_epoch=first,
-                epochs=last,
-                steps_per_epoch=batches.steps - taken,
-                validation_data=self.validation_batches,
-                callbacks=[
-                    Throughput(self.batch_size),
-                    EDESchedule(self.t_min, self.t_max, self.epochs),
-                    tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
-                    *([self.averaging] if self.averaging else []),
-                    *callbacks,
-                ],
-                verbose=(1 if sys.stdout.isatty() else 2) if self.chief else 0,
-            )
+            with readable_pictures():
+                self.model.fit(
+                    self.distribution.distribute_datasets_from_function(data),
+                    initial_epoch=first,
+                    epochs=last,
+                    steps_per_epoch=batches.steps - taken,
+                    validation_data=self.validation_batches,
+                    callbacks=[
+                        Throughput(self.batch_size),
+                        EDESchedule(self.t_min, self.t_max, self.epochs),
+                        tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
+                        *([self.averaging] if self.averaging else []),
+                        *callbacks,
+                    ],
+                    verbose=(1 if sys.stdout.isatty() else 2) if self.chief else 0,
+                )
 
     def train(self, folder: RunFolder, signals: Signals) -> dict[str, Any]:
         """Trains from the newest checkpoint on, tests once and writes all that is to be kept.
