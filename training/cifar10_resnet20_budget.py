@@ -3,7 +3,7 @@
     sdbnn train Cifar10ResNet20Budget data_dir=DIR
 
 This project's own recipe and result; `zoo/resnet20_cifar10.md` has the weights and the history. Adam, and a
-pseudo-gradient that is narrow from the start (t from 1 to 2, about ApproxSign's), for tens of epochs. The first four
+pseudo-gradient that is narrow from the start (t from 1 to 2, about ApproxSign's), for tens of epochs. The first three
 fifths of the epochs see small images, which cost a quarter or half of the time.
 """
 
@@ -17,7 +17,7 @@ from sdbnn_larq.zoo.resnet20 import ResNet20Factory
 @task
 class TrainCifar10ResNet20Budget(TrainSDBNN):
     dataset = ComponentField(Cifar10)
-    preprocessing = ComponentField(GrowingImages)
+    preprocessing = ComponentField(PartialComponent(GrowingImages, shift=2))
     model = ComponentField(PartialComponent(ResNet20Factory, input_tensor=lambda: tf.keras.Input((None, None, 3))))
 
     epochs = Field(60)
