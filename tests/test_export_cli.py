@@ -85,6 +85,17 @@ def test_exported_file_runs(exported, digits):
     assert "0.png: " in result.output
 
 
+def test_evaluate(exported, digits):
+    _, path, _ = exported
+    weights = ["--weights", digits / "weights.safetensors"]
+    counts = []
+    for arguments in ([path], ["ResNet20", *weights]):
+        result = sdbnn("evaluate", *arguments, "--dataset", "Digits")
+        assert result.exit_code == 0, result.output
+        counts.append(int(result.output.split("(")[1].split()[0]))
+    assert counts[0] == pytest.approx(counts[1], abs=5)  # of 180; one bit may flip within rounding of 0
+
+
 @pytest.mark.parametrize(
     "bad", [np.zeros((1, 32, 32, 3)), np.zeros((1, 28, 32, 3), np.uint8), np.zeros((0, 32, 32, 3), np.uint8)]
 )
@@ -152,6 +163,9 @@ def test_int8_changes_little(digits, tmp_path):
         (["inspect", "x.onnx"], "`path` must be a .tflite or .xml file"),
         (["predict", "x.xml", "image.png"], "`path` must be a .tflite or .xml file"),
         (["predict", "x.xml", "image.png", "--weights", "w.h5"], "--weights"),
+        (["evaluate", "x.xml", "--weights", "w.h5"], "--weights"),
+        (["evaluate", "ResNet20"], "--weights"),
+        (["evaluate", "x.tflite", "--precision", "bf16"], "--precision bf16 must go with an .xml file"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, digits, tmp_path, monkeypatch):

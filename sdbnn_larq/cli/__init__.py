@@ -78,13 +78,17 @@ def summary(name: str, weights: str | None) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("config", nargs=-1, type=click.UNPROCESSED)
-@click.option("--weights", required=True, help="A weights file, its URL or a tag, e.g. cifar10.")
+@click.option("--weights", help="A weights file, its URL or a tag, e.g. cifar10; not for an exported file.")
 @click.option("--dataset", help="Cifar10, ImageNet, PhotoFolder, …; by default that of published weights, or Cifar10.")
-def evaluate(name: str, weights: str, dataset: str | None, config: tuple[str, ...]) -> None:
-    """Print the accuracy of NAME on a whole test set, whose fields CONFIG sets, e.g. data_dir=DIR."""
+@click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", help="Of OpenVINO's float operations.")
+def evaluate(name: str, weights: str | None, dataset: str | None, precision: str, config: tuple[str, ...]) -> None:
+    """Print the accuracy of NAME on a whole test set, whose fields CONFIG sets, e.g. data_dir=DIR.
+
+    NAME is an architecture or an exported .tflite or .xml file.
+    """
     from sdbnn_larq.cli._use import evaluate
 
-    evaluate(name, weights, dataset, config)
+    evaluate(name, weights, dataset, precision, config)
 
 
 @main.command()

@@ -17,7 +17,7 @@ from sdbnn_larq import convert, zoo
 from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.datasets import read_image
-from sdbnn_larq.training.preprocessing import normalize
+from sdbnn_larq.training.preprocessing import denormalize, normalize
 from sdbnn_larq.zoo import _catalogue
 from sdbnn_larq.zoo._catalogue import Entry
 from sdbnn_larq.zoo._packed import read_metadata
@@ -60,40 +60,56 @@ def test_set(dataset: str, config: Iterable[str]) -> Dataset:
     return source
 
 
-def count_right(model: tf.keras.Model, source: Dataset) -> tuple[int, int]:
-    """How many of a whole test set the model classifies rightly, and of how many."""
+def count_right(network: tf.keras.Model | convert.ExportedModel, source: Dataset) -> tuple[int, int]:
+    """How many of a whole test set the network classifies rightly, and of how many."""
     name = type(source).__name__
-    if model.output_shape[-1] != source.num_classes:
+    if network.output_shape[-1] != source.num_classes:
         raise ValueError(
-            f"`dataset` must have the model's {model.output_shape[-1]} classes. "
+            f"`dataset` must have the model's {network.output_shape[-1]} classes. "
             f"Received: {name} with {source.num_classes}."
         )
     preprocessing = PREPROCESSING[type(source)]()
-    configure(preprocessing, {"input_shape": model.input_shape[1:]})
+    configure(preprocessing, {"input_shape": network.input_shape[1:]})
     data, count = source.test(decoders=preprocessing.decoders)
-    check_examples(data, f"{name}'s test split", source.num_classes, model.input_shape[1:])
+    check_examples(data, f"{name}'s test split", source.num_classes, network.input_shape[1:])
+
+    def run(images: np.ndarray) -> np.ndarray:
+        if isinstance(network, tf.keras.Model):
+            return network.predict_on_batch(images)
+        # A file that takes pixels normalises them itself.
+        return network.predict(np.asarray(denormalize(images)) if network.dtype == np.uint8 else images)
+
     right = sum(
-        int(np.sum(np.argmax(model.predict_on_batch(images), axis=-1) == labels))
-        for images, labels in data.map(preprocessing, num_parallel_calls=8).batch(250)
+        int(np.sum(np.argmax(run(images), axis=-1) == labels))
+        for images, labels in data.map(preprocessing, num_parallel_calls=8).batch(250).as_numpy_iterator()
     )
     return right, count
 
 
-def evaluate(name: str, weights: str, dataset: str | None, config: Iterable[str]) -> None:
+def evaluate(name: str, weights: str | None, dataset: str | None, precision: str, config: Iterable[str]) -> None:
     """Prints the accuracy on a whole test set, by default that of published weights."""
-    entry = published(name, weights)
+    exported = is_exported(name, weights)
+    if precision != "f32" and Path(name).suffix != ".xml":
+        raise ValueError(f"--precision bf16 must go with an .xml file. Received: {name}.")
+    entry = None if exported else published(name, str(weights))
     dataset = dataset or (entry.dataset if entry else "Cifar10")
     source = test_set(dataset, config)
-    model, _ = build(name, weights)
-    right, count = count_right(model, source)
+    network = convert.ExportedModel(name, precision=precision) if exported else build(name, str(weights))[0]
+    right, count = count_right(network, source)
     print(f"{name}: {right / count:.2%} of {count:,} test images of {dataset} ({right} right)")
+
+
+def is_exported(name: str, weights: str | None) -> bool:
+    """Whether `name` is an exported file and no architecture, which needs weights."""
+    exported = Path(name).suffix in (".tflite", ".xml")
+    if exported == bool(weights):
+        raise ValueError("--weights must be given for an architecture and not for an exported file.")
+    return exported
 
 
 def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, runtime: str) -> None:
     """Prints the most probable classes of each image."""
-    exported = Path(name).suffix in (".tflite", ".xml")
-    if exported == bool(weights):
-        raise ValueError("--weights must be given for an architecture and not for an exported file.")
+    exported = is_exported(name, weights)
     with tempfile.TemporaryDirectory() as folder:
         if exported:
             network = convert.ExportedModel(name)

@@ -29,6 +29,7 @@ class ExportedModel:
 
     # Attributes
         input_shape: `(batch, height, width, channels)`; the file's own batch size.
+        output_shape: likewise.
         dtype: of the images, uint8 or float32.
         metadata: what the export tells of the network; empty for a file of another origin.
 
@@ -63,6 +64,7 @@ class ExportedModel:
         self.metadata: dict[str, Any] = lce.read_metadata(content)
         engine = lce.interpreter(content, threads, indirect)
         self.input_shape: tuple[int, ...] = tuple(engine.input_shapes[0])
+        self.output_shape: tuple[int, ...] = tuple(engine.output_shapes[0])
         self.dtype = np.dtype(engine.input_types[0])
         self._run = lambda batch: engine.predict([batch])[0]
 
@@ -75,6 +77,7 @@ class ExportedModel:
         options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
         request = core.compile_model(graph, "CPU", options).create_infer_request()
         self.input_shape = tuple(graph.input(0).shape)
+        self.output_shape = tuple(graph.output(0).shape)
         self.dtype = graph.input(0).element_type.to_dtype()
         self._run = lambda batch: np.array(next(iter(request.infer([batch]).values())))
 

@@ -13,6 +13,12 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
     return (tf.cast(images, tf.float32) - tf.constant(MEAN_RGB)) / tf.constant(STDDEV_RGB)
 
 
+def denormalize(images: tf.Tensor) -> tf.Tensor:
+    """The uint8 images that `normalize` makes these of, or the nearest there are."""
+    pixels = images * tf.constant(STDDEV_RGB) + tf.constant(MEAN_RGB)
+    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+
+
 def random_shift_and_flip(images: tf.Tensor, shift: int, flip: bool, seed: tf.Tensor) -> tf.Tensor:
     """Moves each image of a batch by up to `shift` pixels over a black border, and mirrors half of them.
 

@@ -1,0 +1,64 @@
+"""What each runtime and precision makes of published weights' accuracy, on the whole test set of CIFAR-10.
+
+    python benchmarks/export_accuracy.py --data-dir DIR --output benchmarks/export_accuracy.json
+
+The ranges of the 8-bit stem are found on training images.
+"""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from zookeeper import configure
+
+from sdbnn_larq import convert
+from sdbnn_larq.cli._use import build, count_right, test_set
+from sdbnn_larq.training import Cifar10
+
+CALIBRATION = 256  # training images
+BATCH = 50
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data-dir", required=True, help="where tensorflow-datasets keeps cifar10")
+    parser.add_argument("--model", default="ResNet20")
+    parser.add_argument("--weights", default="cifar10", help="a weights file or a tag")
+    parser.add_argument("--output", help="JSON file")
+    options = parser.parse_args()
+
+    source = test_set("Cifar10", [f"data_dir={options.data_dir}"])
+    model, _ = build(options.model, options.weights)
+    training = Cifar10()
+    configure(training, {"data_dir": options.data_dir})
+    images = np.stack([x["image"] for x in training.train()[0].take(CALIBRATION).as_numpy_iterator()])
+    rows = {"Keras": count_right(model, source)}
+    with tempfile.TemporaryDirectory() as folder:
+        lce, exact, int8 = (Path(folder, name) for name in ("model.tflite", "exact.xml", "int8.xml"))
+        arguments = {"batch_size": BATCH, "uint8": True, "images": images}
+        convert.to_lce(model, lce, **arguments, verify=False)
+        convert.to_openvino(model, exact, **arguments, verify=False)
+        convert.to_openvino(model, int8, **arguments, verify=False, int8=True)
+        for name, path, precision in (
+            ("LCE", lce, "f32"),
+            ("OpenVINO", exact, "f32"),
+            ("OpenVINO, bf16", exact, "bf16"),
+            ("OpenVINO, int8 stem and classifier", int8, "f32"),
+        ):
+            rows[name] = count_right(convert.ExportedModel(path, precision=precision), source)
+    result = {
+        "network": options.model,
+        "weights": Path(options.weights).name,
+        "top1_percent": {name: round(100 * right / count, 2) for name, (right, count) in rows.items()},
+        "images": rows["Keras"][1],
+    }
+    text = json.dumps(result, indent=1)
+    print(text)
+    if options.output:
+        Path(options.output).write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
