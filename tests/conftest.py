@@ -1,4 +1,6 @@
+import io
 import os
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -7,6 +9,7 @@ import sdbnn_larq  # noqa: F401  (Keras 2, before a test imports Larq)
 # isort: split
 import larq as lq
 import pytest
+import sklearn.datasets
 import tensorflow as tf
 
 
@@ -21,3 +24,23 @@ def latent_weights():
     """Larq's quantized scope stays open when a layer's call raises; then every later read of a kernel is ±1."""
     with lq.context.quantized_scope(False):
         yield
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """A folder of two classes of ten parts each of a photograph, one of them a grey PNG and one a CMYK JPEG."""
+    from PIL import Image
+
+    directory = tmp_path_factory.mktemp("photographs")
+    for name in ("china", "flower"):
+        photo = tf.io.decode_jpeg((Path(sklearn.datasets.__file__).parent / f"images/{name}.jpg").read_bytes()).numpy()
+        (directory / name).mkdir()
+        for i in range(10):
+            part = photo[10 * i : 300 + 10 * i, : 240 + 10 * i]
+            (directory / name / f"{i}.jpg").write_bytes(tf.io.encode_jpeg(part).numpy())
+    cmyk = io.BytesIO()
+    Image.fromarray(photo).convert("CMYK").save(cmyk, "JPEG")
+    (directory / "china" / "8.jpg").write_bytes(cmyk.getvalue())
+    (directory / "china" / "9.jpg").unlink()
+    (directory / "china" / "grey.png").write_bytes(tf.io.encode_png(photo[:200, :100, :1]).numpy())
+    return directory

@@ -31,13 +31,12 @@ def start(*command):
     return subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
-def start_cluster(output):
+def start_cluster(output, fields=FIELDS):
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     ports = ",".join(str(s.getsockname()[1]) for s in sockets)
     for s in sockets:
         s.close()
-    fields = [*FIELDS, f"output_dir={output}"]
-    return [start(HERE / "worker.py", index, ports, *fields) for index in range(2)]
+    return [start(HERE / "worker.py", index, ports, *fields, f"output_dir={output}") for index in range(2)]
 
 
 def finish(*processes):
@@ -78,6 +77,16 @@ def test_two_workers_train_as_one_process(cluster, alone):
 def test_two_devices_train_as_one(alone, tmp_path):
     finish(start("-c", TWO_DEVICES, HERE / "tiny_recipe.py", *FIELDS, f"output_dir={tmp_path}"))
     assert_same_curves(tmp_path, alone)
+
+
+def test_two_workers_read_photographs_as_one_process(photographs, tmp_path):
+    """Each reads its share of every batch, crops and flips included, which follow from an example's number alone."""
+    fields = ["dataset=PhotoFolder", f"dataset.directory={photographs}", "preprocessing=Photos", "batch_size=4"]
+    fields += ["preprocessing.input_shape=(32,32,3)", "epochs=3", "checkpoint_steps=0"]
+    alone, cluster = tmp_path / "alone", tmp_path / "cluster"
+    finish(start("-m", "sdbnn_larq.cli", "train", HERE / "tiny_recipe.py", *fields, f"output_dir={alone}"))
+    finish(*start_cluster(cluster, fields))
+    assert_same_curves(cluster, alone)
 
 
 def test_run_with_a_killed_worker_goes_on(cluster, tmp_path):

@@ -1,6 +1,5 @@
 """ImageNet's pipeline on scikit-learn's two photographs."""
 
-import io
 import json
 from pathlib import Path
 
@@ -31,31 +30,6 @@ class TrainPhotos(TrainTiny):
 def configured(component, **fields):
     configure(component, fields)
     return component
-
-
-def cmyk():
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.open(io.BytesIO(CHINA)).convert("CMYK").save(file, "JPEG")
-    return file.getvalue()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Two classes of ten parts each of a photograph, one of them a grey PNG and one a CMYK JPEG."""
-    directory = tmp_path_factory.mktemp("photos")
-    for name in ("china", "flower"):
-        photo = tf.io.decode_jpeg((IMAGES / f"{name}.jpg").read_bytes()).numpy()
-        (directory / name).mkdir()
-        for i in range(10):
-            part = photo[10 * i : 300 + 10 * i, : 240 + 10 * i]
-            (directory / name / f"{i}.jpg").write_bytes(tf.io.encode_jpeg(part).numpy())
-    (directory / "china" / "8.jpg").write_bytes(cmyk())
-    (directory / "china" / "9.jpg").unlink()
-    grey = tf.io.encode_png(photo[:200, :100, :1]).numpy()
-    (directory / "china" / "grey.png").write_bytes(grey)
-    return directory
 
 
 def test_evaluation_is_larq_zoo_s():
@@ -120,11 +94,11 @@ def test_half_of_the_photographs_are_flipped():
     assert 70 < flipped < 130
 
 
-def test_photo_folder(folder):
-    dataset = configured(PhotoFolder(), directory=str(folder), validation_fraction=0.2, test_fraction=0.2)
+def test_photo_folder(photographs):
+    dataset = configured(PhotoFolder(), directory=str(photographs), validation_fraction=0.2, test_fraction=0.2)
     data, count = dataset.train()
     assert (count, dataset.num_classes) == (12, 2)
-    originals = {path.read_bytes(): path.parent.name for path in folder.rglob("*.*")}
+    originals = {path.read_bytes(): path.parent.name for path in photographs.rglob("*.*")}
     examples = list(data.as_numpy_iterator())
     for example in examples:
         assert originals[example["image"]] == dataset.class_names[example["label"]]
@@ -140,9 +114,9 @@ def test_photo_folder(folder):
         assert -3 < float(tf.reduce_min(batch)) < float(tf.reduce_max(batch)) < 3.5
 
 
-def test_photo_folder_with_a_file_that_is_no_photograph(folder, tmp_path, capsys):
+def test_photo_folder_with_a_file_that_is_no_photograph(photographs, tmp_path, capsys):
     for name in ("china", "flower"):
-        (tmp_path / name).symlink_to(folder / name)
+        (tmp_path / name).symlink_to(photographs / name)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "read.me").write_text("no image")
     configured(PhotoFolder(), directory=str(tmp_path)).train()
@@ -151,10 +125,10 @@ def test_photo_folder_with_a_file_that_is_no_photograph(folder, tmp_path, capsys
         configured(PhotoFolder(), directory=str(tmp_path), strict=True).train()
 
 
-def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(folder, tmp_path, monkeypatch):
+def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(photographs, tmp_path, monkeypatch):
     for name in ("china", "flower"):
         (tmp_path / name).mkdir()
-        for path in (folder / name).iterdir():
+        for path in (photographs / name).iterdir():
             (tmp_path / name / path.name).write_bytes(path.read_bytes())
     broken = b"\xff\xd8\xff" + bytes(100)
     (tmp_path / "flower" / "broken.jpg").write_bytes(broken)
@@ -167,9 +141,9 @@ def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(folder,
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-def test_batches_from_disk_can_be_taken_up_at_any_step(folder, seed):
+def test_batches_from_disk_can_be_taken_up_at_any_step(photographs, seed):
     tf.keras.utils.set_random_seed(seed)
-    data, count = configured(PhotoFolder(), directory=str(folder)).train()
+    data, count = configured(PhotoFolder(), directory=str(photographs)).train()
     photos = configured(Photos(), input_shape=(32, 32, 3))
     batches = TrainingBatches(data, count, photos, batch_size=3, seed=seed, epochs=3)
     whole = list(batches(0, 0).as_numpy_iterator())
@@ -181,9 +155,9 @@ def test_batches_from_disk_can_be_taken_up_at_any_step(folder, seed):
         np.testing.assert_array_equal(labels, expected_labels)
 
 
-def test_training_on_photographs(folder, tmp_path):
+def test_training_on_photographs(photographs, tmp_path):
     fields = {"preprocessing.input_shape": (32, 32, 3), "batch_size": 4, "output_dir": str(tmp_path)}
-    configured(TrainPhotos(), **{"dataset.directory": str(folder), **fields}).run()
+    configured(TrainPhotos(), **{"dataset.directory": str(photographs), **fields}).run()
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["epochs"] == 3
     assert report["test_images"] == 2
