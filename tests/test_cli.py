@@ -1,8 +1,10 @@
 """The command line, as a user runs it."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -104,6 +106,16 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkey
     assert result.stderr.startswith("Error: ")
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_installed_command_says_one_line_and_nothing_of_tensorflow(tmp_path):
+    command = Path(sys.executable).with_name("sdbnn")
+    quiet = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    for arguments, status in ((["models"], 0), (["train", "Digit"], 2)):
+        process = subprocess.run([command, *arguments], capture_output=True, text=True, env=quiet, cwd=tmp_path)
+        assert process.returncode == status
+        assert len(process.stderr.splitlines()) == (status > 0), process.stderr
+    assert process.stderr.startswith("Error: ")
 
 
 def test_unreadable_image(run, tmp_path):

@@ -1,7 +1,5 @@
 """The command line, `sdbnn`: one line on stderr and exit status 2 for whatever a user got wrong."""
 
-import os
-
 import click
 
 
@@ -19,6 +17,8 @@ class OneLineErrors(click.Group):
             return super().invoke(ctx)
         except click.UsageError as error:
             raise InputError(error.format_message().splitlines()[0]) from None
+        except BrokenPipeError:  # `sdbnn models | head`: click ends quietly
+            raise
         except (ValueError, TypeError, OSError, ImportError) as error:
             raise InputError((str(error).strip() or type(error).__name__).splitlines()[0]) from None
 
@@ -27,7 +27,6 @@ class OneLineErrors(click.Group):
 @click.option("--traceback", is_flag=True, help="Show where in the program an error arose.")
 def main(traceback: bool) -> None:
     """SD-BNN for Larq: train, look at and use 1-bit networks."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is imported
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -93,7 +93,8 @@ class Photos(Preprocessing):
             image = decode_window(data["image"], lambda shape: random_window(shape, seeds[0], self.min_area))
         else:
             image = decode_window(data["image"], central_window)
-        image = tf.compat.v1.image.resize_bicubic(image[tf.newaxis], self.input_shape[:2])[0]
+        # As larq-zoo resizes, without the warning of its deprecated name.
+        image = tf.raw_ops.ResizeBicubic(images=image[tf.newaxis], size=self.input_shape[:2])[0]
         if training:
             image = tf.image.stateless_random_flip_left_right(image, seeds[1])
         return normalize(tf.ensure_shape(image, self.input_shape))
