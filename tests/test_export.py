@@ -122,6 +122,29 @@ def test_constant_shift_is_folded_into_the_threshold_in_openvino(tmp_path):
     assert "Add" not in kinds
 
 
+def test_shift_just_below_1_keeps_its_sign_in_bf16(tmp_path):
+    """OpenVINO's own choice where the processor has it; there 0.9997, rounded to 1, would make -1 a 0 and so a +1."""
+    pytest.importorskip("openvino")
+    model = users_model(
+        tf.keras.layers.Conv2D(8, 1, use_bias=False, name="wide"),
+        layers.HardTanh(),
+        layers.ActivationSelfDistribution(reduction=1, name="asd"),
+        lq.layers.QuantConv2D(16, 3, use_bias=False, **BINARY),
+        tf.keras.layers.GlobalAveragePooling2D(),
+        tf.keras.layers.Dense(4, use_bias=False),
+    )
+    model.get_layer("wide").kernel.assign(9.0 * np.eye(8)[None, None])
+    for weight, value in zip(model.get_layer("asd").weights, (-8.0, 1.0)):
+        weight.assign(value * np.eye(8))
+    images = -np.ones((1, 10, 10, 8), np.float32)
+    export("openvino", model, tmp_path, images=images)
+    exact, rounded = (
+        convert.ExportedModel(tmp_path / "model.xml", precision=precision).predict(images)
+        for precision in ("f32", "bf16")
+    )
+    np.testing.assert_allclose(rounded, exact, atol=0.02 * np.abs(exact).max())
+
+
 def wrong_padding(layer, x):
     """TensorFlow's SAME where the layer's padding is symmetric."""
     from sdbnn_larq.convert import _openvino_layers as emit

@@ -23,6 +23,7 @@ def quantize(graph: ov.Model, images: np.ndarray) -> None:
         for node in graph.get_ordered_ops()
         if (node.get_type_name() == "Convolution" or node.get_friendly_name().endswith("/MatMul"))
         and node.input_value(1).get_node().get_type_name() == "Constant"
+        and not node.get_friendly_name().endswith(("/squeeze", "/excite"))
     ]
     for layer, (low, high) in zip(layers, _ranges(graph, layers, images)):
         before = layer.input_value(0).get_node()

@@ -173,10 +173,17 @@ def activation_self_distribution(layer, x):
     if layer.mode == "static":
         shift = tf.sigmoid(layer.shift.beta).numpy().reshape(1, -1, *[1] * (rank - 2))
         return ops.add(x, constant(shift))
-    squeeze, excite = (constant(weight.numpy()) for weight in layer.shift.weights)
-    mean = ops.reduce_mean(x, spatial) if rank > 2 else x
-    shift = ops.sigmoid(ops.matmul(ops.relu(ops.matmul(mean, squeeze, False, False)), excite, False, False))
-    return ops.add(x, ops.unsqueeze(shift, spatial) if rank > 2 else shift)
+    squeeze, excite = (weight.numpy() for weight in layer.shift.weights)
+    if rank == 2:
+        shift = ops.matmul(ops.relu(ops.matmul(x, constant(squeeze), False, False)), constant(excite), False, False)
+        return ops.add(x, ops.sigmoid(shift))
+
+    def dense(x, kernel, name):
+        oihw = constant(kernel.T[:, :, None, None])
+        return ops.convolution(x, oihw, [1, 1], [0, 0], [0, 0], [1, 1], name=f"{layer.name}/{name}")
+
+    hidden = ops.relu(dense(ops.reduce_mean(x, spatial, True), squeeze, "squeeze"))
+    return ops.add(x, ops.sigmoid(dense(hidden, excite, "excite")))
 
 
 _ACTIVATIONS = {
