@@ -138,7 +138,7 @@ def _write(graph: Any, path: Path) -> None:
 def _precise(graph: Any) -> list[str]:
     """The nodes that compute Activation Self-Distribution's shifts and add them, which OpenVINO shall not do in bf16.
 
-    There a shift of 0.999 would be 1, and the sign of -1 + 1 another: it cost a fifth of a network's accuracy.
+    There a shift of 0.999 would be 1, and the sign of -1 + 1 another, for all of a channel's saturated activations.
     """
     shifts = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Sigmoid"]
     sums = [port.get_node() for node in shifts for port in node.output(0).get_target_inputs()]
