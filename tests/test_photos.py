@@ -9,9 +9,9 @@ import sklearn.datasets
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from larq_zoo.training.data import preprocess_image_bytes, preprocess_image_tensor
-from tiny_recipe import TrainTiny
-from zookeeper import ComponentField, configure, task
+from zookeeper import configure
 
+from sdbnn_larq.cli._train import task_class
 from sdbnn_larq.training import ImageNet, PhotoFolder, Photos, TFDSPhotos, _data_check
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training._pipeline import TrainingBatches
@@ -21,15 +21,16 @@ IMAGES = Path(sklearn.datasets.__file__).parent / "images"
 CHINA = (IMAGES / "china.jpg").read_bytes()  # 427×640
 
 
-@task
-class TrainPhotos(TrainTiny):
-    dataset = ComponentField(PhotoFolder)
-    preprocessing = ComponentField(Photos)
-
-
 def configured(component, **fields):
     configure(component, fields)
     return component
+
+
+def training_on(folder, output):
+    """The tiny recipe on photographs."""
+    chosen = {"dataset": "PhotoFolder", "dataset.directory": str(folder), "preprocessing": "Photos"}
+    small = {"preprocessing.input_shape": (32, 32, 3), "batch_size": 4, "output_dir": str(output)}
+    return configured(task_class(str(Path(__file__).parent / "tiny_recipe.py"))(), **chosen, **small)
 
 
 def test_evaluation_is_larq_zoo_s():
@@ -134,8 +135,7 @@ def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(photogr
     (tmp_path / "flower" / "broken.jpg").write_bytes(broken)
     (tmp_path / "flower" / "0.jpg").write_bytes(broken)
     monkeypatch.setattr(_data_check, "PICTURES", 1)  # as if it came later
-    fields = {"preprocessing.input_shape": (32, 32, 3), "batch_size": 4, "output_dir": str(tmp_path / "run")}
-    training = configured(TrainPhotos(), **{"dataset.directory": str(tmp_path), **fields})
+    training = training_on(tmp_path, tmp_path / "run")
     with pytest.raises(ValueError, match=r"All images must be readable\. Received: Invalid JPEG data.*; without that"):
         training.run()
 
@@ -156,8 +156,7 @@ def test_batches_from_disk_can_be_taken_up_at_any_step(photographs, seed):
 
 
 def test_training_on_photographs(photographs, tmp_path):
-    fields = {"preprocessing.input_shape": (32, 32, 3), "batch_size": 4, "output_dir": str(tmp_path)}
-    configured(TrainPhotos(), **{"dataset.directory": str(photographs), **fields}).run()
+    training_on(photographs, tmp_path).run()
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["epochs"] == 3
     assert report["test_images"] == 2

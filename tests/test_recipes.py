@@ -85,5 +85,5 @@ def test_growing_images():
         data = {"image": tf.constant(images), "epoch": tf.constant(epoch, tf.int64), "seed": tf.constant([0, epoch])}
         batch = preprocessing.input(data, training=True)
         sizes.append(batch.shape[1])
-    assert sizes == [16] * 5 + [24] * 3 + [32] * 2
+    assert sizes == [16] * 2 + [24] * 4 + [32] * 4
     np.testing.assert_array_equal(batch, preprocessing.input({"image": images}, training=False))
