@@ -20,12 +20,14 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True, help="where tensorflow-datasets keeps cifar10")
     parser.add_argument("--runs", default="runs/ablation", help="folder of the runs")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--output", help="JSON file")
     options = parser.parse_args()
 
-    accuracies: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    accuracies: dict[str, list[float]] = {name: [] for name in options.variants}
     for seed in range(options.seeds):
-        for name, task in VARIANTS.items():
+        for name in options.variants:
+            task = VARIANTS[name]
             folder = Path(options.runs, f"{task}-{seed}")
             fields = [f"seed={seed}", f"data_dir={options.data_dir}", f"output_dir={folder}"]
             command = [sys.executable, "-m", "sdbnn_larq.cli", "train", f"Ablation{task}", *fields]
