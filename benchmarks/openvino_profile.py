@@ -1,9 +1,10 @@
 """The time that each node of an exported OpenVINO file takes, by OpenVINO's own counters.
 
-    sdbnn export ResNet18 --weights FILE --to openvino --output resnet18.xml
+    sdbnn export ResNet18 --weights FILE --to openvino --uint8 --output resnet18.xml
     python benchmarks/openvino_profile.py resnet18.xml --precision f32 --output benchmarks/openvino_profile_f32.json
 
-One image, one thread, on noise; medians over the runs, warm-up excluded. The counters cost a few microseconds a node.
+One image, one thread, on noise; the committed results are those of random weights.
+Medians over the runs, warm-up excluded. The counters cost a few microseconds a node.
 """
 
 import argparse
