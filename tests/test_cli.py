@@ -72,10 +72,12 @@ def test_train_runs_a_recipe_file(tmp_path):
     recipe.write_text(
         "from zookeeper import Field, task\n"
         "from sdbnn_larq.recipes.digits import TrainDigits\n"
+        "from my_choices import EPOCHS\n"
         "@task\n"
         "class Mine(TrainDigits):\n"
-        "    epochs = Field(0)\n"
+        "    epochs = Field(EPOCHS)\n"
     )
+    (tmp_path / "my_choices.py").write_text("EPOCHS = 0\n")
     assert "epochs=0" in sdbnn("train", recipe).stderr
 
 

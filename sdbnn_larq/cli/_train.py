@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.util
 import pkgutil
+import sys
 from pathlib import Path
 
 from zookeeper.core.cli import cli as tasks
@@ -56,6 +57,7 @@ def load_file(path: str) -> str:
     """Runs a recipe file and gives the name of the task that it defines."""
     if not Path(path).is_file():
         raise ValueError(f"TASK must be a recipe's name or a file that exists. Received: {path!r}.")
+    sys.path.insert(0, str(Path(path).resolve().parent))  # as Python does for a script
     spec = importlib.util.spec_from_file_location("_recipe", path)
     assert spec is not None
     assert spec.loader is not None
