@@ -151,6 +151,20 @@ def test_recipes_of_the_authors():
     assert len(layers_of(imagenet, tf.keras.layers.PReLU)) == 16
 
 
+def test_small_branches_keep_sums_in_the_range_of_hard_tanh():
+    def saturated(gamma):
+        tf.keras.utils.set_random_seed(0)
+        factory = ResNet20Factory()
+        configure(factory, {"num_classes": 10, "branch_gamma": gamma})
+        model = factory.build()
+        sums = tf.keras.Model(model.input, [layer.output for layer in layers_of(model, tf.keras.layers.Add)])
+        images = np.random.RandomState(0).standard_normal((64, 32, 32, 3))
+        return np.mean([np.mean(np.abs(values) > 1) for values in sums(images, training=True)])
+
+    assert saturated(1.0) > 0.4
+    assert saturated(0.1) < 0.1
+
+
 class TestWeights:
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
     def test_round_trip(self, suffix, tmp_path):

@@ -133,10 +133,15 @@ class SDBNNFactory(ModelFactory):
         )(x)
 
     @staticmethod
-    def batch_norm(x: tf.Tensor, *, name: str) -> tf.Tensor:
-        # Under a strategy, of the batches of all replicas together.
-        synchronized = tf.distribute.get_strategy().num_replicas_in_sync > 1
-        return tf.keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=synchronized, name=name)(x)
+    def batch_norm(x: tf.Tensor, *, gamma: float = 1.0, name: str) -> tf.Tensor:
+        return tf.keras.layers.BatchNormalization(
+            momentum=0.9,
+            epsilon=1e-5,
+            gamma_initializer=tf.keras.initializers.Constant(gamma),
+            # Under a strategy, of the batches of all replicas together.
+            synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1,
+            name=name,
+        )(x)
 
     @staticmethod
     def hard_tanh(x: tf.Tensor, *, name: str) -> tf.Tensor:
