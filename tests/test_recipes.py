@@ -78,7 +78,7 @@ def test_ablations_differ_in_their_shifts_alone(task_class, modes, shifted_kerne
 
 def test_growing_images():
     preprocessing = GrowingImages()
-    configure(preprocessing, {"epochs": 10, "shift": 0, "flip": False})
+    configure(preprocessing, {"epochs": 10, "sizes": ((0.2, 16), (0.6, 24)), "shift": 0, "flip": False})
     images = np.random.RandomState(0).randint(0, 256, (2, 32, 32, 3), np.uint8)
     sizes = []
     for epoch in range(10):

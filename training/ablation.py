@@ -17,7 +17,7 @@ from sdbnn_larq.zoo.resnet20 import ResNet20Factory
 
 def half_as_wide(**options) -> ComponentField:
     image = {"input_tensor": lambda: tf.keras.Input((None, None, 3))}
-    return ComponentField(PartialComponent(ResNet20Factory, filters=8, **image, **options))
+    return ComponentField(PartialComponent(ResNet20Factory, filters=8, branch_gamma=0.1, **image, **options))
 
 
 @task

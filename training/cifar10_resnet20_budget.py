@@ -19,14 +19,16 @@ from sdbnn_larq.zoo.resnet20 import ResNet20Factory
 class TrainCifar10ResNet20Budget(TrainSDBNN):
     dataset = ComponentField(Cifar10)
     preprocessing = ComponentField(PartialComponent(GrowingImages, shift=2))
-    model = ComponentField(PartialComponent(ResNet20Factory, input_tensor=lambda: tf.keras.Input((None, None, 3))))
+    model = ComponentField(
+        PartialComponent(ResNet20Factory, branch_gamma=0.1, input_tensor=lambda: tf.keras.Input((None, None, 3)))
+    )
 
     epochs = Field(60)
-    batch_size = Field(128)
-    learning_rate = Field(1e-2)
+    batch_size = Field(64)
+    learning_rate = Field(5e-3)
     weight_decay = Field(0.0)
-    t_min = Field(1.0)
-    t_max = Field(2.0)
+    t_min = Field(2.0)
+    t_max = Field(4.0)
 
     @Field
     def optimizer(self):

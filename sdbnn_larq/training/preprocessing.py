@@ -74,7 +74,7 @@ class GrowingImages(SmallImages):
 
     epochs: int = Field()  # the experiment's
     # Until which share of the epochs images have how many pixels a side; after that, all of them.
-    sizes: Sequence = Field(lambda: ((0.2, 16), (0.6, 24)))
+    sizes: Sequence = Field(lambda: ((0.4, 24),))
 
     def input(self, data, training):
         images = super().input(data, training)

@@ -17,8 +17,8 @@ class ResNet20Factory(SDBNNFactory):
     name = "resnet20"
     image_size = 32
     filters: int = Field(16)  # of the first stage
-    # Initial γ of the batch normalisations before a sum. At 1, as the authors have it, 44 % of an untrained network's sums
-    # are out of the range that hard tanh passes on (at 0.1, 8 %): what came before is lost, and a short training is slow.
+    # Initial γ of the batch normalisations before a sum. At 1, as the authors have it, 44 % of an untrained network's
+    # sums leave the range that hard tanh passes on, at 0.1 8 %: a short training goes further.
     branch_gamma: float = Field(1.0)
 
     def body(self, x: tf.Tensor) -> tf.Tensor:
