@@ -3,7 +3,7 @@
     sdbnn train Cifar10ResNet20Budget data_dir=DIR
 
 This project's own recipe and result; `zoo/resnet20_cifar10.md` has the weights and the history. It took 154 minutes,
-but for the first three epochs on a single core of an AMD EPYC. Adam; branches that begin small; a pseudo-gradient that
+but for the first four epochs on a single core of an AMD EPYC. Adam; branches that begin small; a pseudo-gradient that
 is narrow from the start; smaller images in the first two fifths of the epochs. `benchmarks/budget_search.py` and
 `budget_choices.py` compared what else there is.
 """
