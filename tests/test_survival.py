@@ -1,16 +1,19 @@
 """Runs that are killed, and go on to the very same end."""
 
+import contextlib
 import csv
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from signal import SIGTERM
 
 import numpy as np
 import pytest
 
 from sdbnn_larq.training._checkpoints import Checkpoints
+from sdbnn_larq.training._survival import Signals
 
 HERE = Path(__file__).parent
 TIMINGS = ("seconds", "images_per_second")
@@ -185,3 +188,13 @@ def test_full_disk_leaves_the_checkpoints_as_they_were(tmp_path):
     process = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert "{'total_steps': 1}" in process.stdout, process.stderr
     assert len(os.listdir(tmp_path)) == 1
+
+
+def test_a_signal_whose_exit_was_swallowed_still_counts():
+    signals = Signals()
+    with signals.caught():
+        with contextlib.suppress(SystemExit):
+            os.kill(os.getpid(), SIGTERM)
+        with pytest.raises(SystemExit) as stopped:
+            signals.exit_if_pending()
+    assert stopped.value.code == 143

@@ -4,10 +4,12 @@ import os
 import sys
 from pathlib import Path
 
+import tensorflow as tf
 from zookeeper import configure
 from zookeeper.core.cli import ConfigParam
 
 from sdbnn_larq.cli._train import task_class
+from sdbnn_larq.training._survival import Signals
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
 from sdbnn_larq.tuning.recipe import write_recipe
 from sdbnn_larq.tuning.report import draw_trials, print_table, write_csv
@@ -31,11 +33,14 @@ def tune(
     space += [parse_choice(text, probe) for text in choices]
     folder = Path(output_dir or os.path.join("runs", f"tune-{chosen.__name__}"))
     search = Search(chosen, fields, space, folder, algorithm=algorithm, trials=trials)
+    signals = Signals()
+    stop = tf.keras.callbacks.LambdaCallback(on_batch_end=lambda batch, logs: signals.exit_if_pending())
     try:
-        found = search.run()
-    except KeyboardInterrupt:
+        with signals.caught():
+            found = search.run([stop])
+    except SystemExit:
         print(f"\nStopped; the same command goes on in {folder}.", file=sys.stderr)
-        sys.exit(130)
+        raise
     if not found:  # a worker of a search on many machines
         return
     print_table(found)

@@ -41,7 +41,10 @@ def metric_variables(model: tf.keras.Model) -> dict[str, tf.Variable]:
 
 
 class Signals:
-    """SIGINT and SIGTERM: at once, or while `deferred` kept until `pending` is looked at."""
+    """SIGINT and SIGTERM: at once, or while `deferred` kept until `pending` is looked at.
+
+    `pending` is set in either case: libraries swallow an exit that comes at a bad moment.
+    """
 
     def __init__(self):
         self.deferred = False
@@ -52,9 +55,10 @@ class Signals:
         """Handlers of this object inside the block; a second signal does not wait."""
 
         def handle(number, frame):
-            if not self.deferred or self.pending:
-                sys.exit(128 + number)
+            at_once = not self.deferred or self.pending
             self.pending = number
+            if at_once:
+                self.exit_if_pending()
 
         old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -62,6 +66,10 @@ class Signals:
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)
+
+    def exit_if_pending(self) -> None:
+        if self.pending:
+            sys.exit(128 + self.pending)
 
 
 class Survival(tf.keras.callbacks.Callback):
@@ -133,7 +141,7 @@ class Survival(tf.keras.callbacks.Callback):
                 "the same command goes on from there.",
                 file=sys.stderr,
             )
-            sys.exit(128 + self.signals.pending)
+            self.signals.exit_if_pending()
 
 
 def restore(model: tf.keras.Model, checkpoints: Checkpoints) -> tuple[Progress, dict[str, np.ndarray]]:

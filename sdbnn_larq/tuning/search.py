@@ -40,9 +40,9 @@ class StopIfNotFinite(tf.keras.callbacks.Callback):
 class TaskTuner(keras_tuner.Tuner):
     """Trains a task with the fields of a trial. No model is kept."""
 
-    def __init__(self, search: "Search", **kwargs):
+    def __init__(self, search: "Search", callbacks: Sequence[tf.keras.callbacks.Callback], **kwargs):
         super().__init__(**kwargs)
-        self.search_of = search
+        self.search_of, self.callbacks = search, callbacks
 
     def run_trial(self, trial):
         drawn = trial.hyperparameters.values
@@ -54,7 +54,7 @@ class TaskTuner(keras_tuner.Tuner):
         try:
             task.check()
             task.prepare()
-            task.fit([StopIfNotFinite(), history])
+            task.fit([StopIfNotFinite(), history, *self.callbacks])
         except ValueError as error:  # what is wrong with one trial's fields or data is wrong with the search
             raise keras_tuner.errors.FatalValueError(str(error)) from error
         return {OBJECTIVE.name: history.history[OBJECTIVE.name][-1]}
@@ -126,7 +126,7 @@ class Search:
         configure(task, {**self.config, **fields, **({"epochs": epochs} if epochs else {})})
         return task
 
-    def tuner(self) -> TaskTuner:
+    def tuner(self, callbacks: Sequence[tf.keras.callbacks.Callback] = ()) -> TaskTuner:
         """Keras Tuner with all that the folder knows of this search."""
         parameters = keras_tuner.HyperParameters()
         for entry in self.space:
@@ -144,7 +144,7 @@ class Search:
             oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=self.trial_count, **shared)
         else:
             oracle = keras_tuner.oracles.BayesianOptimizationOracle(max_trials=self.trial_count, **shared)
-        return TaskTuner(self, oracle=oracle, directory=str(self.folder), project_name="trials")
+        return TaskTuner(self, callbacks, oracle=oracle, directory=str(self.folder), project_name="trials")
 
     def identity(self) -> dict[str, Any]:
         """What makes it this search and no other."""
@@ -163,8 +163,11 @@ class Search:
             )
         )
 
-    def run(self) -> list[Trial]:
+    def run(self, callbacks: Sequence[tf.keras.callbacks.Callback] = ()) -> list[Trial]:
         """Searches, or goes on searching.
+
+        # Arguments
+            callbacks: of every trial's training, after those of the task.
 
         # Returns
             The trials of the whole search, the best first; none to a worker, whose chief has them.
@@ -177,7 +180,7 @@ class Search:
         self.folder.mkdir(parents=True, exist_ok=True)
         with atomic_file(file) as out:
             out.write((json.dumps(self.identity(), indent=2) + "\n").encode())
-        tuner = self.tuner()
+        tuner = self.tuner(callbacks)
         tuner.search()
         return self.trials(tuner) if hasattr(tuner.oracle, "trials") else []
 
