@@ -96,6 +96,20 @@ def test_evaluate(exported, digits):
     assert counts[0] == pytest.approx(counts[1], abs=5)  # of 180; one bit may flip within rounding of 0
 
 
+def test_signals_are_caught_after_two_networks_have_gone(exported):
+    program = (
+        "import signal, sys\n"
+        "from sdbnn_larq.convert import ExportedModel\n"
+        "signal.signal(signal.SIGINT, lambda *_: print('caught'))\n"
+        "first, second = ExportedModel(sys.argv[1]), ExportedModel(sys.argv[1])\n"
+        "del first, second\n"
+        "signal.raise_signal(signal.SIGINT)\n"
+    )
+    process = subprocess.run([sys.executable, "-c", program, exported[1]], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout == "caught\n"
+
+
 @pytest.mark.parametrize(
     "bad", [np.zeros((1, 32, 32, 3)), np.zeros((1, 28, 32, 3), np.uint8), np.zeros((0, 32, 32, 3), np.uint8)]
 )

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from sdbnn_larq import convert, zoo
 from sdbnn_larq.convert import _lce_file as lce
+from sdbnn_larq.convert._core import core
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -88,12 +89,10 @@ def _lce(name: str, path: Path, threads: int, reference: bool = True) -> Contest
 
 def _openvino(name: str, path: Path, threads: int, precision: str = "f32", reference: bool = True) -> Contestant:
     def start(shape: tuple[int, ...]) -> Run:
-        import openvino as ov
-
-        graph = ov.Core().read_model(path)
+        graph = core().read_model(path)
         graph.reshape(list(shape))
         options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
-        request = ov.Core().compile_model(graph, "CPU", options).create_infer_request()
+        request = core().compile_model(graph, "CPU", options).create_infer_request()
         return lambda x: next(iter(request.infer([x]).values()))
 
     size = path.stat().st_size + path.with_suffix(".bin").stat().st_size
@@ -125,6 +124,6 @@ def _quantize(path: Path, output: Path, images: np.ndarray) -> None:
     import nncf
     import openvino as ov
 
-    graph = ov.Core().read_model(path)
+    graph = core().read_model(path)
     batches: Any = nncf.Dataset([image[None] for image in images])
     ov.save_model(nncf.quantize(graph, batches, subset_size=len(images)), output, compress_to_fp16=False)

@@ -6,6 +6,8 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
+from sdbnn_larq.convert._core import core
+
 LARGEST = 127  # of a symmetric 8-bit number
 
 
@@ -39,7 +41,7 @@ def _ranges(graph: ov.Model, layers: list[Any], images: np.ndarray) -> list[tupl
     copies = {node.get_friendly_name(): node for node in probe.get_ordered_ops()}
     probe.add_outputs([copies[layer.get_friendly_name()].input_value(0) for layer in layers])
     size = probe.input(0).shape[0]
-    run = ov.Core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    run = core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     whole = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
     found = []
     for start in range(0, len(whole), size):

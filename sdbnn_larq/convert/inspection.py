@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdbnn_larq.convert._graph import require
+from sdbnn_larq.convert._core import core
 
 BINARY = "1-bit"
 
@@ -123,9 +123,8 @@ def _tflite(path: Path) -> Iterator[Operation]:
 
 
 def _openvino(path: Path) -> Iterator[Operation]:
-    ov = require("openvino", "openvino")
     counted: set[str] = set()
-    for node in ov.Core().read_model(path).get_ordered_ops():
+    for node in core().read_model(path).get_ordered_ops():
         kind = node.get_type_name()
         if kind in ("Constant", "Parameter", "Result") or _is_constant(node):
             continue

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq.convert._core import core
 from sdbnn_larq.convert._graph import calls, is_binary, require, staged
 from sdbnn_larq.convert._source import KEY, Source, prepare
 from sdbnn_larq.convert._verify import Block, Report, Values, output_call, top1_agreement, verify
@@ -154,18 +155,15 @@ def _permute(node: Any, axes: tuple[int, ...]) -> Any:
 
 
 def _verify(source: Source, path: Path) -> Report:
-    import openvino as ov
-
-    core = ov.Core()
     model, images = source.model, source.images
-    parts = core.read_model(path)
+    parts = core().read_model(path)
     parts.reshape(list(images.shape))
     named = {node.get_friendly_name(): node for node in parts.get_ordered_ops()}
     tested = [call for call in calls(model) if call.name in named]
     binary = [call for call in tested if is_binary(call.layer)]
     integers = [_binary_convolution(named[call.name]) for call in binary]
     outputs = [named[call.name] for call in tested]
-    split = core.compile_model(_split(parts, outputs, integers), "CPU", FLOAT32)
+    split = core().compile_model(_split(parts, outputs, integers), "CPU", FLOAT32)
 
     def run_parts(values: Values) -> tuple[Values, Values]:
         results = list(split([images, *(_to_nchw(values[call.output]) for call in tested)]).values())
@@ -182,11 +180,9 @@ def _verify(source: Source, path: Path) -> Report:
 
 
 def _run(path: Path, images: np.ndarray) -> np.ndarray:
-    import openvino as ov
-
-    graph = ov.Core().read_model(path)
+    graph = core().read_model(path)
     graph.reshape(list(images.shape))
-    return ov.Core().compile_model(graph, "CPU", FLOAT32)(images)[0]
+    return core().compile_model(graph, "CPU", FLOAT32)(images)[0]
 
 
 def _split(model: Any, nodes: list[Any], also: list[Any]) -> Any:

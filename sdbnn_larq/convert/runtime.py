@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sdbnn_larq.convert._core import core
 from sdbnn_larq.convert._graph import require
 from sdbnn_larq.convert._source import KEY
 
@@ -69,13 +70,10 @@ class ExportedModel:
         self._run = lambda batch: engine.predict([batch])[0]
 
     def _load_openvino(self, path: Path, threads: int, precision: str, indirect: bool) -> None:
-        import openvino as ov
-
-        core = ov.Core()
-        graph = core.read_model(path)
+        graph = core().read_model(path)
         self.metadata = json.loads(graph.get_rt_info([KEY]).astype(str)) if graph.has_rt_info([KEY]) else {}
         options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": 1}
-        request = core.compile_model(graph, "CPU", options).create_infer_request()
+        request = core().compile_model(graph, "CPU", options).create_infer_request()
         self.input_shape = tuple(graph.input(0).shape)
         self.output_shape = tuple(graph.output(0).shape)
         self.dtype = graph.input(0).element_type.to_dtype()
