@@ -147,16 +147,14 @@ def _signs(latent: np.ndarray, quantizer: Callable) -> tuple[np.ndarray | None, 
     limits = np.finfo(np.float16)
     magnitude = np.abs(latent).mean(axis=tuple(range(latent.ndim - 1)), dtype=np.float64)
     magnitude = magnitude.clip(limits.smallest_subnormal, limits.max).astype(np.float16)
-    restored = np.asarray(quantizer(tf.constant(_latent(signs, magnitude))))
+    restored = np.asarray(quantizer(_latent(signs, magnitude)))
     return (signs if np.array_equal(restored, quantized) else None), magnitude
 
 
-def _latent(signs: np.ndarray, magnitude: np.ndarray) -> np.ndarray:
-    latent = signs.astype(np.float32)
-    latent *= 2
-    latent -= 1
-    latent *= magnitude.astype(np.float32)
-    return latent
+def _latent(signs: np.ndarray, magnitude: np.ndarray) -> tf.Tensor:
+    # Made by TensorFlow, which would copy an array once more.
+    magnitude = magnitude.astype(np.float32)
+    return tf.where(signs.view(np.bool_), magnitude, -magnitude)
 
 
 def _describe(model: str, entries: Mapping[str, _Entry]) -> str:
@@ -304,7 +302,7 @@ def _stored(entries: Mapping[str, _Entry], arrays: Mapping[str, np.ndarray]) -> 
         yield name, stored
 
 
-def _restored(entry: _Entry, values: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray:
+def _restored(entry: _Entry, values: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray | tf.Tensor:
     """The weight in float32."""
     if magnitude is None:
         return values.reshape(entry.shape).astype(np.float32)
