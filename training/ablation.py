@@ -2,7 +2,7 @@
 
     sdbnn train AblationBoth data_dir=DIR seed=0
 
-All variants have the same budget and the recipe of `cifar10_resnet20_budget`.
+All variants have the same budget and the recipe of `cifar10_resnet20_budget`, but for smaller images at first.
 `benchmarks/ablation.py` runs them with several seeds and makes a table. For the full networks set the fields of their
 recipes, e.g. `sdbnn train Cifar10ResNet20 model.self_distribution=weight` or `model.asd_mode=static`.
 """
@@ -11,7 +11,7 @@ import tensorflow as tf
 from zookeeper import ComponentField, Field, PartialComponent, task
 
 from sdbnn_larq.recipes.cifar10_resnet20_budget import TrainCifar10ResNet20Budget
-from sdbnn_larq.training import Cifar10
+from sdbnn_larq.training import Cifar10, GrowingImages
 from sdbnn_larq.zoo.resnet20 import ResNet20Factory
 
 
@@ -23,6 +23,7 @@ def half_as_wide(**options) -> ComponentField:
 @task
 class TrainAblationBoth(TrainCifar10ResNet20Budget):
     dataset = ComponentField(PartialComponent(Cifar10, train_split="train[:10000]"))
+    preprocessing = ComponentField(PartialComponent(GrowingImages, shift=2))
     model = half_as_wide()
 
     epochs = Field(10)
