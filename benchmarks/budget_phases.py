@@ -1,19 +1,16 @@
 """Part of `budget_choices.py`: a teacher, and weights to start from."""
 
-import tensorflow as tf
 from budget_search import BudgetSearch
-from zookeeper import ComponentField, Field, PartialComponent, task
+from zookeeper import Field, task
 
+from sdbnn_larq.recipes.ablation import half_as_wide
 from sdbnn_larq.training import TrainDistilled
 from sdbnn_larq.zoo._names import named_weights
-from sdbnn_larq.zoo.resnet20 import ResNet20Factory
 
 
 @task
 class BudgetPhases(TrainDistilled, BudgetSearch):
-    teacher = ComponentField(
-        PartialComponent(ResNet20Factory, filters=8, binary=False, input_tensor=lambda: tf.keras.Input((None, None, 3)))
-    )
+    teacher = half_as_wide(binary=False)
     from_teacher: bool = Field(False)  # start from its weights; the shifts, which it lacks, from their own
 
     def prepare(self) -> None:

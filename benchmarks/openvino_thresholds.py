@@ -13,6 +13,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
+from sdbnn_larq.convert._core import core
 from sdbnn_larq.convert._openvino_layers import _bits, constant
 from sdbnn_larq.training._provenance import processor
 
@@ -49,8 +50,7 @@ def main() -> None:
     config = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32", "PERF_COUNT": True}
     forms = ("added", "threshold at run time", "constant threshold")
     requests = {
-        form: ov.Core().compile_model(network(form, kernel, shift), "CPU", config).create_infer_request()
-        for form in forms
+        form: core().compile_model(network(form, kernel, shift), "CPU", config).create_infer_request() for form in forms
     }
     times: dict[str, list[float]] = {form: [] for form in forms}
     outputs = {}

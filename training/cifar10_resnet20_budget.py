@@ -4,8 +4,7 @@
 
 This project's own recipe and result; `zoo/resnet20_cifar10.md` has the weights and the history. It took 116 minutes on
 two cores of an AMD EPYC, about 105 s an epoch. Adam; branches that begin small; a pseudo-gradient that is narrow from
-the start. `benchmarks/budget_search.py` and `budget_choices.py` compared what else there is; smaller images in the
-first 24 epochs (`GrowingImages`) gave 78.8 %.
+the start. `benchmarks/budget_search.py` and `budget_choices.py` compared what else there is.
 """
 
 import tensorflow as tf
