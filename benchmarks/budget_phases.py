@@ -5,7 +5,7 @@ from zookeeper import Field, task
 
 from sdbnn_larq.recipes.ablation import half_as_wide
 from sdbnn_larq.training import TrainDistilled
-from sdbnn_larq.zoo._names import named_weights
+from sdbnn_larq.weights.names import named_weights
 
 
 @task

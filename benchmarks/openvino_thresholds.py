@@ -13,8 +13,8 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from sdbnn_larq.convert._core import core
-from sdbnn_larq.convert._openvino_layers import _bits, constant
+from sdbnn_larq.convert.openvino._layers import _bits, constant
+from sdbnn_larq.convert.openvino.core import core
 from sdbnn_larq.training._provenance import processor
 
 CHANNELS, SIZE = 64, 56

@@ -3,14 +3,27 @@
 Data flows through the sub-packages in this order: `quantizers` → `layers` → `zoo` → `training` → `convert`.
 """
 
-from importlib import metadata
+import importlib
+from types import ModuleType
 
 from sdbnn_larq._keras2 import use_keras_2
+from sdbnn_larq._version import __version__
 
 use_keras_2()  # before anything imports Larq
 
-from sdbnn_larq import callbacks, convert, layers, quantizers, zoo  # noqa: E402
+from sdbnn_larq import callbacks, layers, quantizers, zoo  # noqa: E402
 
-__version__ = metadata.version("sdbnn_larq")
+# Loaded at their first use, because they are heavy.
+_LAZY = ("cli", "convert", "evaluation", "recipes", "training", "tuning", "weights")
 
-__all__ = ["callbacks", "convert", "layers", "quantizers", "zoo"]
+__all__ = ["__version__", "callbacks", "layers", "quantizers", "zoo", *_LAZY]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

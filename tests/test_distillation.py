@@ -12,7 +12,7 @@ from sdbnn_larq.recipes.imagenet_resnet18_stage1 import TrainImageNetResNet18Sta
 from sdbnn_larq.recipes.imagenet_resnet18_stage2 import TrainImageNetResNet18Stage2
 from sdbnn_larq.training import SavedModel, distil, distillation_loss, start_from_float_weights
 from sdbnn_larq.training.distillation import with_logits
-from sdbnn_larq.zoo._names import named_weights
+from sdbnn_larq.weights.names import named_weights
 from sdbnn_larq.zoo.resnet import ResNet18Factory
 
 

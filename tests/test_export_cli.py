@@ -77,7 +77,7 @@ def test_exported_file_runs(exported, digits):
     assert outputs.shape == (3, 10)
     np.testing.assert_array_equal(outputs[2:], network.predict(images[2:]))
     if target == "lce":  # the file's batch size may change
-        from sdbnn_larq.convert import _lce_file
+        from sdbnn_larq.convert.lce import _file as _lce_file
 
         assert _lce_file.has_any_batch(path.read_bytes())
     result = sdbnn("predict", path, digits / "images" / "0.png")

@@ -7,8 +7,8 @@ import safetensors.numpy
 import tensorflow as tf
 
 from sdbnn_larq import zoo
-from sdbnn_larq.zoo import _packed
-from sdbnn_larq.zoo._names import named_weights
+from sdbnn_larq.weights import packed as _packed
+from sdbnn_larq.weights.names import named_weights
 
 HALF = ("logits/kernel", "*_asd_*")
 

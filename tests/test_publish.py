@@ -11,7 +11,7 @@ from sdbnn_larq import zoo
 from sdbnn_larq.cli import main
 from sdbnn_larq.training import Digits
 from sdbnn_larq.training.preprocessing import normalize
-from sdbnn_larq.zoo import _catalogue
+from sdbnn_larq.weights import catalogue as _catalogue
 
 
 def sdbnn(*arguments):

@@ -11,7 +11,7 @@ from golden_rule import draw, golden_input
 
 from sdbnn_larq import convert, zoo
 from sdbnn_larq.cli import main
-from sdbnn_larq.zoo._names import named_weights
+from sdbnn_larq.weights.names import named_weights
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "resnet20.npz")
 KEYS = {str(key): ast.literal_eval(shape) for key, shape in zip(GOLDEN["keys"], GOLDEN["shapes"])}

@@ -7,7 +7,7 @@ from authors_weights import fill, floatx, to_torch, weights_by_key
 from golden_rule import golden_input
 
 from sdbnn_larq import convert, quantizers, zoo
-from sdbnn_larq.zoo._names import named_weights
+from sdbnn_larq.weights.names import named_weights
 
 torch = pytest.importorskip("torch")
 from torch_reference import torch_model  # noqa: E402

@@ -13,16 +13,15 @@ import pytest
 import tensorflow as tf
 
 from sdbnn_larq import zoo
-from sdbnn_larq.zoo import _catalogue
-from sdbnn_larq.zoo._download import file_sha256
+from sdbnn_larq._files import file_sha256
+from sdbnn_larq.weights import catalogue as _catalogue
 
 ROOT = Path(__file__).parent.parent
 USE = """
 import sdbnn_larq, sys
-from sdbnn_larq.zoo import _catalogue
+from sdbnn_larq.weights import catalogue as _catalogue
 assert sdbnn_larq.__file__.startswith(sys.argv[1]), sdbnn_larq.__file__
 assert sdbnn_larq.zoo.list_models(pretrained=True) == ["ResNet20"]
-assert _catalogue.folder().joinpath("resnet20_test.md").is_file()
 print(sdbnn_larq.zoo.ResNet20(weights="test").get_layer("conv1").kernel.numpy().sum())
 """
 
@@ -37,10 +36,9 @@ def source(tmp_path):
     pytest.importorskip("setuptools")
     left_out = shutil.ignore_patterns(".*", "__pycache__", "build", "dist", "runs", "scratch", "*.egg-info", "tests")
     source = Path(shutil.copytree(ROOT, tmp_path / "source", ignore=left_out))
-    path = source / "zoo" / "resnet20_test.safetensors"
+    path = source / "sdbnn_larq" / "weights" / "published" / "resnet20_test.safetensors"
     tf.keras.utils.set_random_seed(3)
     zoo.save_packed(zoo.ResNet20(), path)
-    path.with_suffix(".md").write_text("A card.")
     entry = _catalogue.Entry(
         architecture="ResNet20",
         tag="test",
@@ -60,7 +58,7 @@ def source(tmp_path):
         recipe="untrained",
         licence="MIT",
     )
-    (source / "zoo" / "registry.json").write_text(json.dumps([dataclasses.asdict(entry)]))
+    path.with_name("registry.json").write_text(json.dumps([dataclasses.asdict(entry)]))
     return source
 
 
@@ -76,5 +74,9 @@ def test_published_weights_travel_in_the_wheel(source, tmp_path):
     assert installed.returncode == 0, installed.stderr
     used = run("-c", USE, target, env={**os.environ, "PYTHONPATH": str(target)}, cwd=tmp_path)
     assert used.returncode == 0, used.stderr
-    expected = zoo.ResNet20(weights=source / "zoo" / "resnet20_test.safetensors").get_layer("conv1").kernel
+    expected = (
+        zoo.ResNet20(weights=source / "sdbnn_larq" / "weights" / "published" / "resnet20_test.safetensors")
+        .get_layer("conv1")
+        .kernel
+    )
     np.testing.assert_allclose(float(used.stdout), np.sum(expected), rtol=1e-5)

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq import convert, zoo
-from sdbnn_larq.convert import _lce_file as lce
-from sdbnn_larq.convert._core import core
+from sdbnn_larq.convert.lce import _file as lce
+from sdbnn_larq.convert.openvino.core import core
 
 Run = Callable[[np.ndarray], np.ndarray]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from zookeeper.core.cli import ConfigParam
 
 from sdbnn_larq import zoo
+from sdbnn_larq._files import atomic_file
 from sdbnn_larq.convert import load_torch_checkpoint
-from sdbnn_larq.zoo._atomic import atomic_file
 
 
 def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -> None:

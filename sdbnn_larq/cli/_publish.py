@@ -8,12 +8,11 @@ from typing import IO
 from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
 from sdbnn_larq import zoo
+from sdbnn_larq._files import atomic_file, file_sha256
 from sdbnn_larq.cli._use import build, count_right, test_set
-from sdbnn_larq.zoo import _catalogue
-from sdbnn_larq.zoo._atomic import atomic_file
-from sdbnn_larq.zoo._catalogue import Entry
-from sdbnn_larq.zoo._download import file_sha256
-from sdbnn_larq.zoo._packed import read_metadata
+from sdbnn_larq.weights import catalogue
+from sdbnn_larq.weights.catalogue import Entry
+from sdbnn_larq.weights.packed import read_metadata
 
 CARD = """\
 # {entry.architecture} `{entry.tag}`
@@ -54,7 +53,7 @@ def publish(
     source = test_set(dataset, [f"data_dir={data_dir}"] if data_dir else [])
     model, _ = build(name, weights)
     metadata = read_metadata(weights)
-    folder = _catalogue.folder()
+    folder = catalogue.folder()
     path = folder / f"{model.name}_{tag}.safetensors"
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch) / path.name
@@ -92,6 +91,6 @@ def publish(
         file.write(content)
     with atomic_file(path.with_suffix(".md")) as file:
         file.write((card + (f"\n{about.read().strip()}\n" if about else "")).encode())
-    others = [other for other in _catalogue.entries() if (other.architecture, other.tag) != (name, tag)]
-    _catalogue.write(sorted([*others, entry], key=lambda entry: (entry.architecture, entry.tag)))
+    others = [other for other in catalogue.entries() if (other.architecture, other.tag) != (name, tag)]
+    catalogue.write(sorted([*others, entry], key=lambda entry: (entry.architecture, entry.tag)))
     print(f"{name} {tag}: {entry.accuracy:.2f}% of {count:,} test images, {entry.size:,} bytes, in {folder}")

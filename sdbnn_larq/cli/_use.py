@@ -18,9 +18,9 @@ from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFol
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.datasets import read_image
 from sdbnn_larq.training.preprocessing import denormalize, normalize
-from sdbnn_larq.zoo import _catalogue
-from sdbnn_larq.zoo._catalogue import Entry
-from sdbnn_larq.zoo._packed import read_metadata
+from sdbnn_larq.weights import catalogue
+from sdbnn_larq.weights.catalogue import Entry
+from sdbnn_larq.weights.packed import read_metadata
 
 PREPROCESSING: dict[Any, type[Preprocessing]] = {
     Cifar10: SmallImages,
@@ -35,7 +35,7 @@ DATASETS = {dataset.__name__: dataset for dataset in PREPROCESSING}
 
 def published(name: str, weights: str) -> Entry | None:
     """The registry's entry, if `weights` is a tag and no file."""
-    return None if os.path.exists(weights) else _catalogue.tags(name).get(weights)
+    return None if os.path.exists(weights) else catalogue.tags(name).get(weights)
 
 
 def build(name: str, weights: str) -> tuple[tf.keras.Model, list[str]]:

@@ -2,8 +2,8 @@
 
 from sdbnn_larq.convert._verify import Report, VerificationError
 from sdbnn_larq.convert.inspection import inspect
-from sdbnn_larq.convert.lce import to_lce
-from sdbnn_larq.convert.openvino import to_openvino
+from sdbnn_larq.convert.lce.export import to_lce
+from sdbnn_larq.convert.openvino.export import to_openvino
 from sdbnn_larq.convert.runtime import ExportedModel
 from sdbnn_larq.convert.torch import load_torch_checkpoint, to_torch_state_dict
 

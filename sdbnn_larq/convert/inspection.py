@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sdbnn_larq.convert._core import core
+from sdbnn_larq.convert.openvino.core import core
 
 BINARY = "1-bit"
 
@@ -90,7 +90,7 @@ def _tflite(path: Path) -> Iterator[Operation]:
     from flatbuffers import flexbuffers
     from tensorflow.lite.python.schema_py_generated import TensorType
 
-    from sdbnn_larq.convert import _lce_file as lce
+    from sdbnn_larq.convert.lce import _file as lce
 
     types = {number: name.lower() for name, number in vars(TensorType).items() if isinstance(number, int)}
     file = lce.parse(path.read_bytes())

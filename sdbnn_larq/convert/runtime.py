@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sdbnn_larq.convert._core import core
 from sdbnn_larq.convert._graph import require
 from sdbnn_larq.convert._source import KEY
+from sdbnn_larq.convert.openvino.core import core
 
 
 class ExportedModel:
@@ -59,7 +59,7 @@ class ExportedModel:
             raise ValueError(f"`path` must be a whole {path.suffix} file. Received: {str(path)!r}: {reason}") from error
 
     def _load_lce(self, path: Path, threads: int, precision: str, indirect: bool) -> None:
-        from sdbnn_larq.convert import _lce_file as lce
+        from sdbnn_larq.convert.lce import _file as lce
 
         content = path.read_bytes()
         self.metadata: dict[str, Any] = lce.read_metadata(content)

@@ -11,7 +11,7 @@ import numpy as np
 import safetensors.numpy
 from zookeeper.core.utils import warn
 
-from sdbnn_larq.zoo._atomic import atomic_file
+from sdbnn_larq._files import atomic_file
 
 KEPT = 2  # the newest, and the one before it should the newest be damaged
 

@@ -14,7 +14,9 @@ import tensorflow as tf
 from zookeeper.core.component import base_getattr
 from zookeeper.core.utils import is_component_instance
 
-PACKAGES = ("sdbnn_larq", "tensorflow", "tf_keras", "larq", "larq-zoo", "zookeeper", "tensorflow-datasets", "numpy")
+from sdbnn_larq._version import __version__
+
+PACKAGES = ("tensorflow", "tf_keras", "larq", "larq-zoo", "zookeeper", "tensorflow-datasets", "numpy")
 # Fields that say where things lie, and not what is computed.
 PLACES = ("output_dir", "data_dir", "download", "checkpoint_steps")
 
@@ -53,7 +55,7 @@ def environment() -> dict[str, Any]:
     return {
         "command": sys.argv,
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": {"sdbnn_larq": __version__, **{name: version(name) for name in PACKAGES}},
         "commit": commit(),
         "system": platform.platform(),
         "processor": processor(),

@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from sdbnn_larq._files import atomic_file
 from sdbnn_larq.training._checkpoints import Checkpoints
 from sdbnn_larq.training._provenance import environment
-from sdbnn_larq.zoo._atomic import atomic_file
 
 # Rows of the picture: title, columns of the history, and whether the axis is logarithmic.
 CURVES = (

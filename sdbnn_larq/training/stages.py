@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from sdbnn_larq.zoo._names import named_weights
+from sdbnn_larq.weights.names import named_weights
 from sdbnn_larq.zoo._weights import load_weights
 
 

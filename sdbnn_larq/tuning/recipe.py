@@ -8,7 +8,7 @@ from zookeeper import ComponentField, PartialComponent
 from zookeeper.core.component import base_getattr
 from zookeeper.core.utils import is_component_instance, is_immutable
 
-from sdbnn_larq.zoo._atomic import atomic_file
+from sdbnn_larq._files import atomic_file
 
 
 def adjusted(task_class: type, name: str, **fields: Any) -> ComponentField:

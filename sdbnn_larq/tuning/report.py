@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from sdbnn_larq._files import atomic_file
 from sdbnn_larq.tuning.search import Trial
 from sdbnn_larq.tuning.space import Choice, Range
-from sdbnn_larq.zoo._atomic import atomic_file
 
 
 def print_table(trials: Sequence[Trial]) -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import tensorflow as tf
 from zookeeper import configure
 
+from sdbnn_larq._files import atomic_file
 from sdbnn_larq.training import TrainSDBNN
 from sdbnn_larq.tuning._keras_tuner import keras_tuner
 from sdbnn_larq.tuning.space import Choice, Range, fields_of, read_field
-from sdbnn_larq.zoo._atomic import atomic_file
 
 ALGORITHMS = ("hyperband", "random", "bayesian")
 OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")

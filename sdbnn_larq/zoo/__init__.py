@@ -2,7 +2,7 @@
 
 from larq_zoo import decode_predictions, preprocess_input
 
-from sdbnn_larq.zoo._packed import load_packed, save_packed
+from sdbnn_larq.weights.packed import load_packed, save_packed
 from sdbnn_larq.zoo._registry import get_model, list_models
 from sdbnn_larq.zoo.cifar_resnet18 import CifarResNet18
 from sdbnn_larq.zoo.float_resnet34 import FloatResNet34

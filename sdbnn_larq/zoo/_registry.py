@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from sdbnn_larq.zoo import _catalogue
+from sdbnn_larq.weights import catalogue
 from sdbnn_larq.zoo.cifar_resnet18 import CifarResNet18
 from sdbnn_larq.zoo.float_resnet34 import FloatResNet34
 from sdbnn_larq.zoo.resnet import ResNet18, ResNet34
@@ -33,7 +33,7 @@ def list_models(pattern: str = "*", pretrained: bool = False) -> list[str]:
         Names, sorted.
     """
     names = sorted(name for name in MODELS if fnmatchcase(name.lower(), pattern.lower()))
-    return [name for name in names if _catalogue.tags(name)] if pretrained else names
+    return [name for name in names if catalogue.tags(name)] if pretrained else names
 
 
 def get_model(name: str, **kwargs: Any) -> tf.keras.Model:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from sdbnn_larq.zoo import _catalogue
-from sdbnn_larq.zoo._download import fetch, file_sha256
-from sdbnn_larq.zoo._packed import load_packed
+from sdbnn_larq._files import file_sha256
+from sdbnn_larq.weights import catalogue
+from sdbnn_larq.weights.download import fetch
+from sdbnn_larq.weights.packed import load_packed
 
 SUFFIXES = (".h5", ".keras", ".safetensors")
 
@@ -59,7 +60,7 @@ def _find(model: tf.keras.Model, weights: str) -> Path:
 
 
 def _find_tag(model: tf.keras.Model, tag: str) -> Path:
-    known = _catalogue.tags(model.name)
+    known = catalogue.tags(model.name)
     if tag not in known:
         raise ValueError(
             f"`weights` must be None, a file of weights, its URL or a tag of {model.name}: "
@@ -68,7 +69,7 @@ def _find_tag(model: tf.keras.Model, tag: str) -> Path:
     entry = known[tag]
     if "://" in entry.file:
         return fetch(entry.file, entry.size, entry.sha256)
-    path = _catalogue.folder() / entry.file
+    path = catalogue.folder() / entry.file
     received = file_sha256(path)
     if received != entry.sha256:
         raise ValueError(f"{str(path)!r} must have SHA-256 {entry.sha256}. Received: {received}.")

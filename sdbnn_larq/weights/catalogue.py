@@ -4,13 +4,11 @@ import dataclasses
 import functools
 import json
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sdbnn_larq.zoo._atomic import atomic_file
+from sdbnn_larq._files import atomic_file
 
-CATALOGUE = "sdbnn_larq.catalogue"
 REGISTRY = "registry.json"
 
 
@@ -63,10 +61,7 @@ class Entry:
 
 def folder() -> Path:
     """Where `registry.json` and the files it names lie."""
-    try:
-        return Path(str(resources.files(CATALOGUE)))
-    except ModuleNotFoundError:  # a checkout that is not installed
-        return Path(__file__).parents[2] / "zoo"
+    return Path(__file__).parent / "published"
 
 
 def entries() -> list[Entry]:

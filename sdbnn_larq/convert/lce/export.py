@@ -12,10 +12,10 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert import _lce_file as file
 from sdbnn_larq.convert._graph import Call, calls, is_binary, kernel_of, require, staged, takes_sign
 from sdbnn_larq.convert._source import Source, normalize, prepare
 from sdbnn_larq.convert._verify import Block, Report, Values, output_call, verify
+from sdbnn_larq.convert.lce import _file as file
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 
 # A 1-bit convolution can write bits for the next through these, and so loses speed if the export looks in between.

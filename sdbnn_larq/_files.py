@@ -1,6 +1,7 @@
-"""Writing of files that are either complete or not there."""
+"""Files that are either complete or not there, and their hashes."""
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -22,3 +23,8 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def file_sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -25,8 +25,8 @@ import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
-from sdbnn_larq.zoo._atomic import atomic_file
-from sdbnn_larq.zoo._names import named_weights, stable_name, variable
+from sdbnn_larq._files import atomic_file
+from sdbnn_larq.weights.names import named_weights, stable_name, variable
 
 FORMAT = "sdbnn-packed-1"
 ARRAYS = {"1": "sign_bits", "f": "float32", "h": "float16", "l": "latent"}  # by an entry's code

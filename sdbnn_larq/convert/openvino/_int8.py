@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from sdbnn_larq.convert._core import core
+from sdbnn_larq.convert.openvino.core import core
 
 LARGEST = 127  # of a symmetric 8-bit number
 

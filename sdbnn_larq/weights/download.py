@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 import tensorflow as tf
 
-from sdbnn_larq.zoo._atomic import atomic_file
+from sdbnn_larq._files import atomic_file, file_sha256
 
 SCHEMES = ("https", "file")
 TIMEOUT = 30  # seconds without a byte
@@ -51,10 +51,6 @@ def fetch(url: str, limit: int, sha256: str | None = None) -> Path:
 
 def cache_folder() -> Path:
     return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "sdbnn_larq"
-
-
-def file_sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _copy(url: str, file: IO[bytes], limit: int) -> str:

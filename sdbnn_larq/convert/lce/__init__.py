@@ -1,0 +1,1 @@
+"""Larq Compute Engine, the runtime for ARM: export, and the `.tflite` file."""
