@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-from zookeeper.core.cli import ConfigParam
-
 from sdbnn_larq import zoo
 from sdbnn_larq._files import atomic_file
+from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.convert import load_torch_checkpoint
 
 
@@ -16,7 +15,7 @@ def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -
         raise ValueError(f"`--output` must end in .safetensors (packed) or .h5 (latent weights). Received: {output!r}.")
     if not path.parent.is_dir():
         raise ValueError(f"`--output` must be in a folder that exists. Received: {output!r}.")
-    options = dict(ConfigParam().convert(item, None, None) for item in config)
+    options = parse_fields(config)
     network = zoo.get_model(model, **options)
     unused = load_torch_checkpoint(network, file)
     if path.suffix == ".h5":

@@ -1,4 +1,4 @@
-"""`sdbnn train`: finds a task among the recipes, or in a file, and hands it to zookeeper."""
+"""`sdbnn train`: finds a task among the recipes, or in a file, and runs it."""
 
 import difflib
 import functools
@@ -8,10 +8,12 @@ import pkgutil
 import sys
 from pathlib import Path
 
+from zookeeper import configure
 from zookeeper.core.cli import cli as tasks
 from zookeeper.core.utils import generate_component_subclasses
 
 import sdbnn_larq  # noqa: F401  (Keras 2 before zookeeper's TensorFlow parts)
+from sdbnn_larq.cli._fields import parse_fields
 
 # isort: split
 from zookeeper.tf import Experiment
@@ -27,7 +29,10 @@ def run_task(task: str, config: tuple[str, ...]) -> None:
     # Raises
         ValueError: if there is no such task, or if a field or value does not fit.
     """
-    tasks.main([task_class(task).__name__, *config], prog_name="sdbnn train", standalone_mode=False)
+    chosen = task_class(task)
+    configured = chosen()
+    configure(configured, parse_fields(config, chosen))
+    configured.run()
 
 
 def task_class(task: str) -> type:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 from zookeeper import configure
-from zookeeper.core.cli import ConfigParam
 
+from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.cli._train import task_class
 from sdbnn_larq.training._survival import Signals
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
@@ -26,7 +26,7 @@ def tune(
 ) -> None:
     """Searches, or goes on searching, and leaves a table, a picture and a recipe in a folder."""
     chosen = task_class(task)
-    fields = dict(ConfigParam().convert(item, None, None) for item in config)
+    fields = parse_fields(config, chosen)
     probe = chosen()
     configure(probe, fields)
     space: list[Range | Choice] = [parse_range(text, probe) for text in ranges]

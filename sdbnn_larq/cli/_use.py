@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from zookeeper import configure
-from zookeeper.core.cli import ConfigParam
 from zookeeper.tf import Dataset, Preprocessing
 
 from sdbnn_larq import convert, zoo
+from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.datasets import read_image
@@ -56,7 +56,7 @@ def test_set(dataset: str, config: Iterable[str]) -> Dataset:
     if dataset not in DATASETS:
         raise ValueError(f"`dataset` must be one of {', '.join(DATASETS)}. Received: {dataset!r}.")
     source = DATASETS[dataset]()
-    configure(source, dict(ConfigParam().convert(item, None, None) for item in config))
+    configure(source, parse_fields(config, DATASETS[dataset]))
     return source
 
 
