@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from zookeeper import configure
 
-from sdbnn_larq import convert
-from sdbnn_larq.cli._use import build, count_right, test_set
+from sdbnn_larq import convert, zoo
+from sdbnn_larq.evaluation import evaluate
 from sdbnn_larq.training import Cifar10
 
 CALIBRATION = 256  # training images
@@ -29,12 +29,11 @@ def main() -> None:
     parser.add_argument("--output", help="JSON file")
     options = parser.parse_args()
 
-    source = test_set("Cifar10", [f"data_dir={options.data_dir}"])
-    model, _ = build(options.model, options.weights)
-    training = Cifar10()
-    configure(training, {"data_dir": options.data_dir})
-    images = np.stack([x["image"] for x in training.train()[0].take(CALIBRATION).as_numpy_iterator()])
-    rows = {"Keras": count_right(model, source)}
+    source = Cifar10()
+    configure(source, {"data_dir": options.data_dir})
+    model = zoo.load(options.weights, options.model)
+    images = np.stack([x["image"] for x in source.train()[0].take(CALIBRATION).as_numpy_iterator()])
+    rows = {"Keras": evaluate(model, source)}
     with tempfile.TemporaryDirectory() as folder:
         lce, exact, int8 = (Path(folder, name) for name in ("model.tflite", "exact.xml", "int8.xml"))
         arguments = {"batch_size": BATCH, "uint8": True, "images": images}
@@ -47,12 +46,12 @@ def main() -> None:
             ("OpenVINO, bf16", exact, "bf16"),
             ("OpenVINO, int8 stem and classifier", int8, "f32"),
         ):
-            rows[name] = count_right(convert.ExportedModel(path, precision=precision), source)
+            rows[name] = evaluate(convert.ExportedModel(path, precision=precision), source)
     result = {
         "network": options.model,
         "weights": Path(options.weights).name,
-        "top1_percent": {name: round(100 * right / count, 2) for name, (right, count) in rows.items()},
-        "images": rows["Keras"][1],
+        "top1_percent": {name: round(100 * accuracy.share, 2) for name, accuracy in rows.items()},
+        "images": rows["Keras"].images,
     }
     text = json.dumps(result, indent=1)
     print(text)

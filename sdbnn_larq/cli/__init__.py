@@ -78,12 +78,13 @@ def summary(name: str, weights: str | None) -> None:
 @click.argument("name")
 @click.argument("config", nargs=-1, type=click.UNPROCESSED)
 @click.option("--weights", help="A weights file, its URL or a tag, e.g. cifar10; not for an exported file.")
-@click.option("--dataset", help="Cifar10, ImageNet, PhotoFolder, …; by default that of published weights, or Cifar10.")
+@click.option("--dataset", help="Cifar10, ImageNet, PhotoFolder, …; by default that on which the network trained.")
 @click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", help="Of OpenVINO's float operations.")
 def evaluate(name: str, weights: str | None, dataset: str | None, precision: str, config: tuple[str, ...]) -> None:
     """Print the accuracy of NAME on a whole test set, whose fields CONFIG sets, e.g. data_dir=DIR.
 
-    NAME is an architecture or an exported .tflite or .xml file.
+    NAME is a tag such as ResNet20/cifar10, a weights file, an exported .tflite or .xml file, or an architecture with
+    --weights.
     """
     from sdbnn_larq.cli._use import evaluate
 
@@ -97,7 +98,11 @@ def evaluate(name: str, weights: str | None, dataset: str | None, precision: str
 @click.option("--top", default=1, show_default=True, help="Classes to print for each image.")
 @click.option("--runtime", type=click.Choice(["keras", "lce", "openvino"]), default="keras", show_default=True)
 def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, runtime: str) -> None:
-    """Print the class of each of IMAGES with its probability; NAME may be an exported .tflite or .xml file."""
+    """Print the class of each of IMAGES with its probability.
+
+    NAME is a tag such as ResNet20/cifar10, a weights file, an exported .tflite or .xml file, or an architecture with
+    --weights.
+    """
     from sdbnn_larq.cli._use import predict
 
     predict(name, images, weights, top, runtime)
@@ -168,13 +173,14 @@ def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -
 @click.argument("name")
 @click.option("--weights", required=True, help="A weights file.")
 @click.option("--tag", required=True, help="What `weights=` shall take, e.g. cifar10.")
-@click.option("--dataset", default="Cifar10", show_default=True, help="Whose test split gives the accuracy.")
+@click.option("--dataset", help="Whose test split gives the accuracy; by default that on which the network trained.")
 @click.option("--data-dir", help="Where the data set lies.")
 @click.option("--data", required=True, help='Which images those are, e.g. "CIFAR-10".')
 @click.option("--recipe", required=True, help="The command that trained, or how the weights were made.")
 @click.option("--seed", "seeds", type=int, multiple=True, required=True, help="Of the training; give several if so.")
 @click.option("--licence", default="MIT", show_default=True, help="SPDX identifier.")
 @click.option("--half", multiple=True, help="Wildcard of weights to round to float16, as for `zoo.save_packed`.")
+@click.option("--card", help="The model card.  [default: zoo/NAME_TAG.md]")
 @click.option("--about", type=click.File(), help="Text for the model card.")
 def publish(name: str, **options) -> None:
     """Enter NAME's trained weights, with their accuracy, in the catalogue of this checkout or installation."""

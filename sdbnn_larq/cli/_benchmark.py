@@ -16,7 +16,6 @@ from terminaltables import AsciiTable
 
 from sdbnn_larq import zoo
 from sdbnn_larq.cli._export import read_images
-from sdbnn_larq.cli._use import build
 from sdbnn_larq.convert._graph import is_binary, require, staged
 from sdbnn_larq.training._provenance import processor
 
@@ -42,7 +41,7 @@ def benchmark(
         require(module, "benchmark")
     with staged(output, (".json", ".png")) as temporary:
         cores = _pin(threads)
-        model = build(name, weights)[0] if weights else _untrained(name, input_size)
+        model = zoo.load(weights, name) if weights else _untrained(name, input_size)
         shape = model.input_shape[1:]
         noise = np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
         data = read_images(images, model, False) if images else noise

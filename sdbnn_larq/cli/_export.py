@@ -9,7 +9,6 @@ import tensorflow as tf
 from terminaltables import AsciiTable
 
 from sdbnn_larq import convert, zoo
-from sdbnn_larq.cli._use import build
 from sdbnn_larq.training.datasets import read_image
 from sdbnn_larq.training.preprocessing import normalize
 
@@ -33,7 +32,8 @@ def export(
     """Writes a network for a runtime and prints how well it agrees with Keras."""
     if int8 and target != "openvino":
         raise ValueError("--int8 must go with --to openvino. Received: --to lce.")
-    model, names = build(name, weights)
+    model = zoo.load(weights, name)
+    names = zoo.describe(model).class_names
     model = without_top(name, model) if no_top else model
     try:
         report = EXPORTS[target](

@@ -3,21 +3,21 @@
 import larq as lq
 
 from sdbnn_larq import zoo
-from sdbnn_larq.cli._use import build
-from sdbnn_larq.weights import catalogue
+from sdbnn_larq.evaluation import load_network
+from sdbnn_larq.weights import published
 
 
 def print_models(pattern: str, pretrained: bool) -> None:
-    for name in zoo.list_models(pattern, pretrained):
+    for name in zoo.list_models(pattern):
         if not pretrained:
             print(name)
-        for entry in catalogue.tags(name).values() if pretrained else ():
+        for entry in published(name) if pretrained else ():
+            provenance = entry.description.provenance
             print(
-                f"{name} {entry.tag}: {entry.accuracy:.2f}% of {entry.images:,} test images of {entry.data}, "
-                f"{entry.size:,} bytes, {entry.licence}"
+                f"{entry.name}: {entry.accuracy:.2f}% of {entry.images:,} test images of {provenance['data']}, "
+                f"{entry.size:,} bytes, {provenance['licence']}"
             )
 
 
 def print_summary(name: str, weights: str | None) -> None:
-    model, _ = build(name, weights) if weights else (zoo.get_model(name), [])
-    lq.models.summary(model)
+    lq.models.summary(zoo.get_model(name) if name in zoo.list_models() and not weights else load_network(name, weights))

@@ -5,33 +5,32 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
-from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
-
 from sdbnn_larq import zoo
 from sdbnn_larq._files import atomic_file, file_sha256
-from sdbnn_larq.cli._use import build, count_right, test_set
-from sdbnn_larq.weights import catalogue
-from sdbnn_larq.weights.catalogue import Entry
-from sdbnn_larq.weights.packed import read_metadata
+from sdbnn_larq.cli._use import test_set
+from sdbnn_larq.evaluation import evaluate
+from sdbnn_larq.preprocessing import known_preprocessing
+from sdbnn_larq.weights import PublishedWeights, catalogue
 
 CARD = """\
-# {entry.architecture} `{entry.tag}`
+# {name}
 
-**{entry.accuracy:.2f} %** of the {entry.images:,} test images of {entry.data} are classified rightly (top-1).
-To recompute it:
+The network classifies **{accuracy:.2f} %** of the {images:,} test images of {data} correctly (top-1).
+This command recomputes the figure:
 
 ```bash
-sdbnn evaluate {entry.architecture} --weights {entry.tag}{fields}
+sdbnn evaluate {name}{fields}
 ```
 
 | | |
 |---|---|
-| use | `sdbnn_larq.zoo.{entry.architecture}(weights="{entry.tag}"{arguments})` |
-| made by | {entry.recipe}, seeds {seeds} |
-| images | {entry.input_size[0]}×{entry.input_size[1]}×3, less {entry.mean}, divided by {entry.std} (from 0 to 255) |
+| use | `sdbnn_larq.zoo.load("{name}")` |
+| made by | {recipe}, seeds {seeds} |
+| architecture | {architecture}{arguments} |
+| images | {height}×{width}×3; {crop:.1%} of the central square, resized ({resample}); less {mean}, divided by {std} |
 | classes | {classes} |
-| file | {entry.file}, {entry.size:,} bytes, SHA-256 {entry.sha256} |
-| licence | {entry.licence} |
+| file | {file}, {size:,} bytes, SHA-256 {sha256} |
+| licence | {licence} |
 """
 
 
@@ -40,57 +39,73 @@ def publish(
     *,
     weights: str,
     tag: str,
-    dataset: str,
+    dataset: str | None,
     data_dir: str | None,
     data: str,
     recipe: str,
     seeds: Iterable[int],
     licence: str,
     half: Iterable[str],
+    card: str | None,
     about: IO[str] | None,
 ) -> None:
     """Packs the weights, measures what the packed file computes, and writes file, card and entry."""
+    page = Path(card or f"zoo/{name.lower()}_{tag}.md")
+    if not page.parent.is_dir():
+        raise ValueError(f"`--card` must be in a folder that exists. Received: {str(page)!r}.")
+    model = zoo.load(weights, name)
+    dataset = dataset or model.description.provenance.get("dataset")
+    if dataset is None:
+        raise ValueError(f"--dataset must be given where the weights do not say it. Received: {weights} without.")
     source = test_set(dataset, [f"data_dir={data_dir}"] if data_dir else [])
-    model, _ = build(name, weights)
-    metadata = read_metadata(weights)
-    folder = catalogue.folder()
-    path = folder / f"{model.name}_{tag}.safetensors"
-    with tempfile.TemporaryDirectory() as scratch:
-        packed = Path(scratch) / path.name
-        zoo.save_packed(model, packed, metadata | {"class_names": list(source.class_names)}, half)
-        zoo.load_packed(model, packed)
-        right, count = count_right(model, source)
-        content = packed.read_bytes()
-        entry = Entry(
-            architecture=name,
-            tag=tag,
-            arguments=metadata.get("options", {}) | {"num_classes": source.num_classes},
-            file=path.name,
-            size=len(content),
-            sha256=file_sha256(packed),
-            dataset=dataset,
-            data=data,
-            input_size=list(model.input_shape[1:3]),
-            mean=list(MEAN_RGB),
-            std=list(STDDEV_RGB),
-            class_names=list(source.class_names),
-            accuracy=round(100 * right / count, 2),
-            images=count,
-            seeds=list(seeds),
-            recipe=recipe,
-            licence=licence,
-        )
-    card = CARD.format(
-        entry=entry,
-        fields=" data_dir=DIR" if data_dir else "",
-        arguments="".join(f", {key}={value!r}" for key, value in entry.arguments.items()),
-        seeds=", ".join(map(str, entry.seeds)),
-        classes=", ".join(entry.class_names),
+    provenance = {"dataset": dataset, "data": data, "recipe": recipe, "seeds": list(seeds), "licence": licence}
+    description = model.description.replace(
+        class_names=tuple(map(str, source.class_names)), provenance={**model.description.provenance, **provenance}
     )
-    with atomic_file(path) as file:
-        file.write(content)
-    with atomic_file(path.with_suffix(".md")) as file:
-        file.write((card + (f"\n{about.read().strip()}\n" if about else "")).encode())
-    others = [other for other in catalogue.entries() if (other.architecture, other.tag) != (name, tag)]
-    catalogue.write(sorted([*others, entry], key=lambda entry: (entry.architecture, entry.tag)))
-    print(f"{name} {tag}: {entry.accuracy:.2f}% of {count:,} test images, {entry.size:,} bytes, in {folder}")
+    known_preprocessing(description)
+    file = f"{model.name}_{tag}.safetensors"
+    with tempfile.TemporaryDirectory() as scratch:
+        packed = Path(scratch, file)
+        zoo.save_packed(model, packed, half=half, description=description)
+        accuracy = evaluate(zoo.load(packed), source)
+        content, sha256 = packed.read_bytes(), file_sha256(packed)
+    entry = PublishedWeights(
+        description=description,
+        tag=tag,
+        file=file,
+        size=len(content),
+        sha256=sha256,
+        accuracy=round(100 * accuracy.share, 2),
+        images=accuracy.images,
+    )
+    with atomic_file(catalogue.folder() / file) as opened:
+        opened.write(content)
+    with atomic_file(page) as opened:
+        opened.write((_card(entry, bool(data_dir)) + (f"\n{about.read().strip()}\n" if about else "")).encode())
+    catalogue.publish(entry)
+    print(f"{entry.name}: {entry.accuracy:.2f}% of {entry.images:,} test images, {entry.size:,} bytes, card in {page}")
+
+
+def _card(entry: PublishedWeights, needs_data: bool) -> str:
+    description = entry.description
+    provenance, preprocessing = description.provenance, known_preprocessing(description)
+    arguments = "".join(f", {key}={value!r}" for key, value in description.arguments.items() if key != "num_classes")
+    return CARD.format(
+        name=entry.name,
+        accuracy=entry.accuracy,
+        images=entry.images,
+        data=provenance["data"],
+        fields=" data_dir=DIR" if needs_data else "",
+        recipe=provenance["recipe"],
+        seeds=", ".join(map(str, provenance["seeds"])),
+        architecture=description.architecture,
+        arguments=arguments,
+        height=description.input_shape[0],
+        width=description.input_shape[1],
+        **vars(preprocessing),
+        classes=", ".join(description.class_names or ()),
+        file=entry.file,
+        size=entry.size,
+        sha256=entry.sha256,
+        licence=provenance["licence"],
+    )

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.weights.names import named_weights
+from sdbnn_larq.weights import named_weights
 
 PREFIX = "module."  # of nn.DataParallel
 COUNTER = "num_batches_tracked"

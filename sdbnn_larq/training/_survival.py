@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq.training._checkpoints import Checkpoints
-from sdbnn_larq.weights.names import named_weights
+from sdbnn_larq.weights import named_weights
 
 
 @dataclass

@@ -1,62 +1,63 @@
-"""The catalogue of published weights: `registry.json` is a list of entries, each of the fields of `Entry`."""
+"""The catalogue of published weights: `registry.json` is a list of what `PublishedWeights` describes."""
 
 import dataclasses
 import functools
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from sdbnn_larq._files import atomic_file
+from sdbnn_larq.weights.description import NetworkDescription
 
 REGISTRY = "registry.json"
+PROVENANCE = (
+    "dataset",
+    "data",
+    "recipe",
+    "seeds",
+    "licence",
+)  # of published weights, at least
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
-    """Published weights, with what it takes to use them rightly and to recompute what is said of them.
+class PublishedWeights:
+    """A file of published weights, with what it takes to use it rightly and to recompute what is said of it.
 
     # Raises
         ValueError: if a field is not as described.
     """
 
-    architecture: str  # a name of `zoo.list_models()`
+    description: NetworkDescription  # that of the file itself
     tag: str  # what `weights=` takes, one of each kind for an architecture
-    arguments: dict[str, Any]  # the architecture's keyword arguments that the weights need
     file: str  # in the folder of `registry.json`, or an https address
     size: int  # of the file, in bytes
     sha256: str  # of the file, in hexadecimal
-    dataset: str  # of `sdbnn_larq.training`; `accuracy` is that on its test split
-    data: str  # which images those are, in words
-    input_size: list[int]  # height and width in pixels
-    mean: list[float]  # of red, green and blue from 0 to 255, subtracted from an image
-    std: list[float]  # and what it is then divided by
-    class_names: list[str]  # in the order of the labels
-    accuracy: float  # top-1 in per cent, to 0.01
+    accuracy: float  # top-1 in per cent, to 0.01, on the test split of the data set that the description names
     images: int  # on how many
-    seeds: list[int]  # of the training runs
-    recipe: str  # the command, or how the weights were made
-    licence: str  # SPDX identifier
 
     def __post_init__(self) -> None:
+        description = self.description
         rules = {
+            "description": description.preprocessing
+            and description.class_names
+            and all(description.provenance.get(name) for name in PROVENANCE),
             "tag": re.fullmatch(r"[a-z0-9_]+", self.tag),
             "file": re.fullmatch(r"(https://.+/)?[\w.-]+\.safetensors", self.file),
             "size": self.size > 0,
             "sha256": re.fullmatch("[0-9a-f]{64}", self.sha256),
-            "input_size": len(self.input_size) == 2,
-            "mean": len(self.mean) == 3,
-            "std": len(self.std) == 3 and min(self.std) > 0,
-            "class_names": len(set(self.class_names)) == len(self.class_names) > 1,
             "accuracy": 0 <= self.accuracy <= 100 and round(self.accuracy, 2) == self.accuracy,
             "images": self.images > 0,
-            **{name: getattr(self, name) for name in ("architecture", "dataset", "data", "seeds", "recipe", "licence")},
         }
         if wrong := [name for name, right in rules.items() if not right]:
-            name = wrong[0]
             raise ValueError(
-                f"`{name}` of a published file must be as `Entry` describes it. Received: {getattr(self, name)!r}."
+                f"`{wrong[0]}` of published weights must be as `PublishedWeights` describes it. "
+                f"Received: {getattr(self, wrong[0])!r}."
             )
+
+    @property
+    def name(self) -> str:
+        """Architecture and tag, as `zoo.load` takes them."""
+        return f"{self.description.architecture}/{self.tag}"
 
 
 def folder() -> Path:
@@ -64,25 +65,30 @@ def folder() -> Path:
     return Path(__file__).parent / "published"
 
 
-def entries() -> list[Entry]:
-    """All that is published."""
-    return _read(folder() / REGISTRY)
+def published(architecture: str | None = None) -> list[PublishedWeights]:
+    """All published weights, or those of one architecture."""
+    everything = _read(folder() / REGISTRY)
+    return [entry for entry in everything if architecture in (None, entry.description.architecture)]
 
 
 @functools.cache
-def _read(path: Path) -> list[Entry]:
-    return [Entry(**fields) for fields in json.loads(path.read_text("utf-8"))]
+def _read(path: Path) -> list[PublishedWeights]:
+    return [
+        PublishedWeights(**{**fields, "description": NetworkDescription.from_json(fields["description"])})
+        for fields in json.loads(path.read_text("utf-8"))
+    ]
 
 
-def write(published: list[Entry]) -> None:
-    """Makes `published` the registry."""
-    text = json.dumps([dataclasses.asdict(entry) for entry in published], indent=2, ensure_ascii=False) + "\n"
+def publish(entry: PublishedWeights) -> None:
+    """Enters weights in the registry, in the place of those of the same name."""
+    entries = sorted([*(other for other in published() if other.name != entry.name), entry], key=lambda e: e.name)
+    fields = [
+        {
+            **{field.name: getattr(e, field.name) for field in dataclasses.fields(e)},
+            "description": e.description.to_json(),
+        }
+        for e in entries
+    ]
     with atomic_file(folder() / REGISTRY) as file:
-        file.write(text.encode())
+        file.write((json.dumps(fields, indent=2, ensure_ascii=False) + "\n").encode())
     _read.cache_clear()
-
-
-def tags(architecture: str) -> dict[str, Entry]:
-    """The entries of an architecture by tag, whether it is named `"ResNet20"` or, as its models are, `"resnet20"`."""
-    wanted = architecture.replace("_", "").lower()
-    return {entry.tag: entry for entry in entries() if entry.architecture.lower() == wanted}

@@ -1,4 +1,4 @@
-"""Names for a model's weights that do not depend on what else was built in the process."""
+"""Names for a model's weights that depend on its structure alone, not on what else the process built or froze."""
 
 import re
 from collections import Counter
@@ -20,15 +20,39 @@ def variable(weight: tf.Variable) -> tf.Variable:
 
 
 def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
-    """The model's weights as `layer/weight`, in the model's order; a quantizer's belong to the layer that holds it."""
-    owners: dict[int, str] = {}
+    """The model's weights as `layer/weight`, layer by layer.
+
+    A quantizer's weights belong to the layer that holds it. Layers whose names coincide, as those that Keras numbered
+    do without their number, are numbered in the order of the model. That order, unlike `model.weights`, does not change
+    when layers are frozen.
+    """
+    waiting = {id(variable(weight)): variable(weight) for weight in model.weights}
+    layers: list[tuple[str, list[tf.Variable]]] = []
     for layer in model._flatten_layers():  # parents before their children
-        if not isinstance(layer, lq.quantizers.Quantizer):
-            owners.update((id(variable(weight)), stable_name(layer)) for weight in layer.weights)
+        own = [variable(weight) for weight in (*layer._trainable_weights, *layer._non_trainable_weights)]
+        own = [waiting.pop(id(weight)) for weight in own if id(weight) in waiting]
+        if isinstance(layer, lq.quantizers.Quantizer) and layers:
+            layers[-1][1].extend(own)
+        else:
+            layers.append((stable_name(layer), own))
+    layers.append((stable_name(model), list(waiting.values())))  # what a subclass holds in no layer
+    weights: dict[str, tf.Variable] = {}
     seen: Counter[str] = Counter()
-    weights = {}
-    for weight in map(variable, model.weights):
-        name = f"{owners[id(weight)]}/{weight.name.split(':')[0].rsplit('/', 1)[-1]}"
-        seen[name] += 1
-        weights[name if seen[name] == 1 else f"{name}_{seen[name] - 1}"] = weight
+    for name, own in layers:
+        if not own:
+            continue
+        unique = _numbered(name, seen)
+        inside: Counter[str] = Counter()
+        for weight in own:
+            weights[f"{unique}/{_numbered(weight.name.split(':')[0].rsplit('/', 1)[-1], inside)}"] = weight
     return weights
+
+
+def _numbered(name: str, seen: Counter[str]) -> str:
+    """The name, with a number from its second use on; never a name that was given before."""
+    while True:
+        seen[name] += 1
+        numbered = name if seen[name] == 1 else f"{name}_{seen[name] - 1}"
+        if numbered == name or not seen[numbered]:
+            seen[numbered] += numbered != name
+            return numbered

@@ -1,12 +1,15 @@
 """Files of packed weights: one bit for a 1-bit weight, a checksum over all of it.
 
-A file is a safetensors file with one array for each way of storing, and four entries of metadata:
+A file is a safetensors file with one array for each way of storing, and five entries of metadata:
 
-- `format`: `"sdbnn-packed-1"`;
+- `format`: `"sdbnn-packed-2"`;
 - `model`: the model's name, then line by line a layer's name and its weights, each `name=` code shape, in the order
   in which the arrays hold them; compressed by zlib and written in base 64, because it is a tenth of a small file;
+- `description`: which network it is, as JSON (`NetworkDescription`), or `null` for a model that has none;
 - `metadata`: the caller's, as JSON;
 - `sha256`: over everything else.
+
+Files of the first format, `"sdbnn-packed-1"`, are read as well; see `_format1.py`.
 """
 
 import base64
@@ -20,28 +23,39 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, unquote
 
 import numpy as np
 import safetensors.numpy
 import tensorflow as tf
 
 from sdbnn_larq._files import atomic_file
-from sdbnn_larq.weights.names import named_weights, stable_name, variable
+from sdbnn_larq.weights import _format1
+from sdbnn_larq.weights._kernels import latent_kernel, one_bit_quantizers, packed_kernel
+from sdbnn_larq.weights.description import NetworkDescription
+from sdbnn_larq.weights.names import named_weights, stable_name
 
-FORMAT = "sdbnn-packed-1"
-ARRAYS = {"1": "sign_bits", "f": "float32", "h": "float16", "l": "latent"}  # by an entry's code
-MAGNITUDE = "magnitude"
-DTYPES = {"sign_bits": "|u1", "float32": "<f4", "float16": "<f2", "latent": "<f4", MAGNITUDE: "<f2"}
-QUANTIZERS = {
-    "kernel": "kernel_quantizer",
-    "depthwise_kernel": "depthwise_quantizer",
-    "pointwise_kernel": "pointwise_quantizer",
+FORMAT = "sdbnn-packed-2"
+ARRAYS = {"1": "sign_bits", "s": "sign_bits", "f": "float32", "h": "float16", "l": "latent"}  # by a weight's code
+CHANNELS = {"1": "magnitude", "s": "scale"}  # of each output channel, beside the signs
+LONGEST_HEADER = 2**22  # bytes
+DTYPES = {
+    "sign_bits": "|u1",
+    "float32": "<f4",
+    "float16": "<f2",
+    "latent": "<f4",
+    "magnitude": "<f2",
+    "scale": "<f4",
 }
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, RecursionError, zlib.error, safetensors.SafetensorError)
 
 
-class _Entry(NamedTuple):
-    """How a weight is stored: as bits (1), float32 (f), float16 (h) or latent values that one bit cannot give (l)."""
+class StoredWeight(NamedTuple):
+    """How a file stores a weight.
+
+    As signs with a float16 magnitude (1) or, where the quantizer's values have a scale, with a float32 one (s) for each
+    output channel; as float32 (f) or float16 (h); or as latent values that one bit cannot give (l).
+    """
 
     code: str
     shape: tuple[int, ...]
@@ -49,7 +63,7 @@ class _Entry(NamedTuple):
     @property
     def stored_size(self) -> int:
         size = math.prod(self.shape)
-        return (size + 7) // 8 if self.code == "1" else size
+        return (size + 7) // 8 if self.code in CHANNELS else size
 
 
 def save_packed(
@@ -57,13 +71,15 @@ def save_packed(
     path: str | os.PathLike,
     metadata: Mapping[str, Any] | None = None,
     half: Iterable[str] = (),
+    description: NetworkDescription | None = None,
 ) -> None:
     """Saves a model's weights to one small file, kernels that a 1-bit quantizer reads as one bit each.
 
     A model that loads the file predicts bit for bit what `model`, in float32, predicts. Of a 1-bit kernel's latent
-    weights there remain the signs that the quantizer gives and the mean magnitude (float16) of each output channel,
-    enough to train on from. A 1-bit kernel that its quantizer would not read alike from those is saved in full. Save
-    latent weights with `model.save_weights` if training is to go on exactly where it was.
+    weights there remain the signs that the quantizer gives and one magnitude for each output channel: the mean
+    (float16), or what gives the quantizer's own scale again (float32). A 1-bit kernel that its quantizer would not read
+    alike from those is saved in full. Save latent weights with `model.save_weights` if training is to go on exactly
+    where it was.
 
     !!! example
         ```python
@@ -76,23 +92,26 @@ def save_packed(
         metadata: what else the file should say, representable in JSON.
         half: shell-style wildcards of `layer/weight` names to round to float16, for which predictions are no longer
             those of `model` to the last bit.
+        description: the network's; that which `model` carries if `None`.
 
     # Raises
-        ValueError: if `metadata` cannot be written as JSON or is too long, or if a wildcard of `half` matches no float
-            weight or one outside float16's range.
+        ValueError: if `metadata` or the description cannot be written as JSON or is too long, or if a wildcard of
+            `half` matches no float weight or one outside float16's range.
     """
     weights = named_weights(model)
-    entries, arrays = _pack(weights, _one_bit_quantizers(model), [half] if isinstance(half, str) else list(half))
+    description = description or getattr(model, "description", None)
+    stored, arrays = _pack(weights, one_bit_quantizers(model, weights), [half] if isinstance(half, str) else list(half))
     header = {
         "format": FORMAT,
-        "model": _describe(stable_name(model), entries),
-        "metadata": _to_json(metadata or {}),
+        "model": _layout(stable_name(model), stored),
+        "description": _to_json("description", description and description.to_json()),
+        "metadata": _to_json("metadata", dict(metadata or {})),
     }
     header["sha256"] = _checksum(arrays, header)
     content = safetensors.numpy.save(arrays, header)
     if (length := int.from_bytes(content[:8], "little")) > _header_limit(weights):
         raise ValueError(
-            f"`metadata` must be short, a header of at most {_header_limit(weights):,} bytes. "
+            f"`metadata` and description must be short, a header of at most {_header_limit(weights):,} bytes. "
             f"Received: {length:,} bytes."
         )
     with atomic_file(Path(path)) as file:
@@ -102,7 +121,7 @@ def save_packed(
 def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any]:
     """Loads the weights that `save_packed` saved.
 
-    Everything is checked before the first weight is assigned.
+    Everything is checked before the first weight is assigned. The model's description stays as it is.
 
     # Arguments
         model: a model of the same architecture and options.
@@ -114,77 +133,103 @@ def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any
     # Raises
         ValueError: if there is no such file, if it is damaged, or if it is not of this architecture.
     """
-    weights = named_weights(model)
     try:
-        entries, arrays, metadata = _read(Path(path), stable_name(model), weights, _one_bit_quantizers(model))
+        header = read_header(path)
+        legacy = header.get("format") == _format1.FORMAT
+        weights = _format1.named_weights(model) if legacy else named_weights(model)
+        quantizers = one_bit_quantizers(model, weights)
+        stored, arrays, metadata = _read(Path(path), stable_name(model), weights, quantizers)
     except _DAMAGE as error:
         raise ValueError(
             f"`path` must be an undamaged file of packed weights of {model.name}. "
-            f"Received: {str(path)!r} with {' '.join((str(error) or type(error).__name__).split())}."
+            f"Received: {os.fspath(path)!r} with {' '.join((str(error) or type(error).__name__).split())}."
         ) from error
-    for name, stored in _stored(entries, arrays):
+    if legacy:  # its arrays are in the order of the model, not in that of its header
+        stored = {name: stored[name] for name in weights}
+    for name, values in _values(stored, arrays):
         # Nothing keeps the value: latent weights take 32 times the memory of the file.
-        weights[name].assign(_restored(entries[name], *stored))
+        weights[name].assign(_restored(stored[name], *values))
     return metadata
 
 
-def _one_bit_quantizers(model: tf.keras.Model) -> dict[str, Callable]:
-    """The quantizer of each kernel that takes one bit, by the kernel's name."""
-    names = {id(weight): name for name, weight in named_weights(model).items()}
-    found: dict[str, Callable] = {}
-    for layer in model._flatten_layers():
-        for kernel, attribute in QUANTIZERS.items():
-            quantizer, weight = getattr(layer, attribute, None), getattr(layer, kernel, None)
-            if quantizer is not None and weight is not None and getattr(quantizer, "precision", None) == 1:
-                found[names[id(variable(weight))]] = quantizer
-    return found
+def read_description(path: str | os.PathLike) -> NetworkDescription | None:
+    """The description that a packed file holds; only `load_packed` checks the whole file.
+
+    # Arguments
+        path: the file.
+
+    # Returns
+        The description; `None` if the file is of a model that has none.
+
+    # Raises
+        ValueError: if it is no file of packed weights, or if its description cannot be read.
+    """
+    try:
+        header = read_header(path)
+        if header.get("format") == _format1.FORMAT:
+            name, _, layout = layout_text(header).partition("\n")
+            return _format1.description(name, _parse(layout), json.loads(header["metadata"]))
+        if header.get("format") != FORMAT:
+            raise ValueError(f"format {header.get('format')!r}, where this version knows {FORMAT!r}")
+        fields = json.loads(header["description"])
+        return None if fields is None else NetworkDescription.from_json(fields)
+    except _DAMAGE as error:
+        raise ValueError(
+            "`path` must be a file of packed weights. "
+            f"Received: {os.fspath(path)!r} with {' '.join((str(error) or type(error).__name__).split())}."
+        ) from error
 
 
-def _signs(latent: np.ndarray, quantizer: Callable) -> tuple[np.ndarray | None, np.ndarray]:
-    """Signs and magnitudes from which the quantizer reads what it reads from `latent`; no signs if there are none."""
-    quantized = np.asarray(quantizer(tf.constant(latent)))
-    signs = quantized > 0
-    limits = np.finfo(np.float16)
-    magnitude = np.abs(latent).mean(axis=tuple(range(latent.ndim - 1)), dtype=np.float64)
-    magnitude = magnitude.clip(limits.smallest_subnormal, limits.max).astype(np.float16)
-    restored = np.asarray(quantizer(_latent(signs, magnitude)))
-    return (signs if np.array_equal(restored, quantized) else None), magnitude
+def read_header(path: str | os.PathLike) -> dict[str, str]:
+    """The text entries of a safetensors file; its arrays are not read.
+
+    # Raises
+        OSError, ValueError, safetensors.SafetensorError: if there is no such file.
+    """
+    with open(path, "rb") as opened:
+        if int.from_bytes(opened.read(8), "little") > LONGEST_HEADER:
+            raise ValueError("not a file of packed weights")
+    with safetensors.safe_open(path, "numpy") as file:
+        return file.metadata() or {}
 
 
-def _latent(signs: np.ndarray, magnitude: np.ndarray) -> tf.Tensor:
-    # Made by TensorFlow, which would copy an array once more.
-    magnitude = magnitude.astype(np.float32)
-    return tf.where(signs.view(np.bool_), magnitude, -magnitude)
+def layout_text(header: Mapping[str, str], limit: int = LONGEST_HEADER) -> str:
+    """The model's name and its weights, line by line; at most `limit` bytes."""
+    return zlib.decompressobj().decompress(base64.b64decode(header["model"]), limit).decode()
 
 
-def _describe(model: str, entries: Mapping[str, _Entry]) -> str:
+def _layout(model: str, stored: Mapping[str, StoredWeight]) -> str:
+    """The model's name and its weights, compressed. Weights of a layer follow one another."""
     lines: dict[str, list[str]] = {}
-    for name, (code, shape) in entries.items():
-        layer, weight = name.rsplit("/", 1)
+    for name, (code, shape) in stored.items():
+        layer, weight = (quote(part, safe="/") for part in name.rsplit("/", 1))
         lines.setdefault(layer, []).append(f"{weight}={code}{','.join(map(str, shape))}")
-    text = "\n".join([model, *(" ".join([layer, *weights]) for layer, weights in lines.items())])
+    text = "\n".join([quote(model), *(" ".join([layer, *weights]) for layer, weights in lines.items())])
     return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
 
 
-def _parse(text: str) -> dict[str, _Entry]:
-    """The entries from what `_describe` wrote, without its first line."""
-    entries = {}
+def _parse(text: str) -> dict[str, StoredWeight]:
+    """The stored weights from what `_layout` wrote, without its first line."""
+    stored: dict[str, StoredWeight] = {}
     for line in text.split("\n"):
         layer, *weights = line.split(" ")
         for weight in weights:
             name, entry = weight.split("=")
+            name = f"{unquote(layer)}/{unquote(name)}"
             shape = tuple(int(n) for n in entry[1:].split(",") if n)
-            if entry[0] not in ARRAYS or any(n < 0 for n in shape):
-                raise ValueError(f"an unknown storage of {layer}/{name}")
-            entries[f"{layer}/{name}"] = _Entry(entry[0], shape)
-    return entries
+            if entry[0] not in ARRAYS or any(n < 0 for n in shape) or name in stored:
+                raise ValueError(f"an unknown storage of {name}")
+            stored[name] = StoredWeight(entry[0], shape)
+    return stored
 
 
-def _to_json(metadata: Mapping[str, Any]) -> str:
+def _to_json(name: str, value: Any) -> str:
     try:
-        return json.dumps(dict(metadata), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        return text
     except (TypeError, ValueError) as error:
-        raise ValueError(f"`metadata` must be a mapping that JSON can represent. Received: {error}.") from error
+        raise ValueError(f"`{name}` must be what JSON can represent. Received: {error}.") from error
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> str:
@@ -196,18 +241,20 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> st
 
 
 def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
-    """The metadata given to `save_packed`, empty for a file of another kind; only `load_packed` checks the file."""
+    """The metadata given to `save_packed`; only `load_packed` checks the whole file.
+
+    # Raises
+        ValueError: if it is no file of packed weights.
+    """
     try:
-        with safetensors.safe_open(path, "numpy") as file:
-            header = file.metadata() or {}
-            return json.loads(header["metadata"]) if header.get("format") == FORMAT else {}
-    except _DAMAGE:
-        return {}
+        return json.loads(read_header(path)["metadata"])
+    except _DAMAGE as error:
+        raise ValueError(f"`path` must be a file of packed weights. Received: {os.fspath(path)!r}.") from error
 
 
 def _read(
     path: Path, model: str, weights: Mapping[str, tf.Variable], quantizers: Mapping[str, Callable]
-) -> tuple[dict[str, _Entry], dict[str, np.ndarray], dict[str, Any]]:
+) -> tuple[dict[str, StoredWeight], dict[str, np.ndarray], dict[str, Any]]:
     """Entries, arrays and metadata of an undamaged file of the model's weights.
 
     What is read is bounded step by step: the header and its description by what the model's could be, the arrays by the
@@ -224,11 +271,10 @@ def _read(
         raise ValueError(f"{size:,} bytes, more than {most:,}")
     with safetensors.safe_open(path, "numpy") as file:
         header = file.metadata() or {}
-        if header["format"] != FORMAT:
-            raise ValueError(f"format {header['format']!r}")
-        text = zlib.decompressobj().decompress(base64.b64decode(header["model"]), limit).decode()
-        name, _, description = text.partition("\n")
-        if name != model:
+        if header["format"] not in (FORMAT, _format1.FORMAT):
+            raise ValueError(f"format {header['format']!r}, where this version knows {FORMAT!r}")
+        name, _, description = layout_text(header, limit).partition("\n")
+        if unquote(name) != model:
             raise ValueError(f"weights of {name}")
         if description.count("=") > 2 * len(weights):
             raise ValueError(f"more than twice the {len(weights)} weights")
@@ -251,11 +297,11 @@ def _read(
 
 def _pack(
     weights: Mapping[str, tf.Variable], quantizers: Mapping[str, Callable], half: list[str]
-) -> tuple[dict[str, _Entry], dict[str, np.ndarray]]:
+) -> tuple[dict[str, StoredWeight], dict[str, np.ndarray]]:
     for pattern in half:
         if not any(fnmatchcase(name, pattern) for name in weights.keys() - quantizers.keys()):
             raise ValueError(f"`half` must match names of float weights. Received: {pattern!r}, which matches none.")
-    entries: dict[str, _Entry] = {}
+    stored: dict[str, StoredWeight] = {}
     parts: dict[str, list[np.ndarray]] = {name: [] for name in DTYPES}
     for name, weight in weights.items():
         value = weight.numpy().astype(np.float32)
@@ -263,31 +309,32 @@ def _pack(
         if code == "h" and np.abs(value).max(initial=0) > np.finfo(np.float16).max:
             raise ValueError(f"`half` must match weights within float16's range. Received: {name}.")
         if name in quantizers:
-            signs, magnitude = _signs(value, quantizers[name])
-            code = "l" if signs is None else "1"
-            if signs is not None:
-                parts[MAGNITUDE].append(magnitude)
-                value = np.packbits(signs)
-        entries[name] = _Entry(code, tuple(weight.shape))
+            code, value, channels = packed_kernel(value, quantizers[name])
+            if channels is not None:
+                parts[CHANNELS[code]].append(channels)
+                value = np.packbits(value)
+        stored[name] = StoredWeight(code, tuple(weight.shape))
         parts[ARRAYS[code]].append(value.astype(DTYPES[ARRAYS[code]]).ravel())
-    return entries, {name: np.concatenate(values) for name, values in parts.items() if values}
+    return stored, {name: np.concatenate(values) for name, values in parts.items() if values}
 
 
 def _header_limit(weights: Mapping[str, tf.Variable]) -> int:
     return 2**16 + 256 * len(weights)
 
 
-def _sizes(entries: Iterable[_Entry]) -> Counter[str]:
+def _sizes(entries: Iterable[StoredWeight]) -> Counter[str]:
     """How many values each array of a file holds."""
     sizes: Counter[str] = Counter()
     for entry in entries:
         sizes[ARRAYS[entry.code]] += entry.stored_size
-        if entry.code == "1":
-            sizes[MAGNITUDE] += entry.shape[-1]
+        if entry.code in CHANNELS:
+            sizes[CHANNELS[entry.code]] += entry.shape[-1]
     return sizes
 
 
-def _stored(entries: Mapping[str, _Entry], arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, list[np.ndarray]]]:
+def _values(
+    entries: Mapping[str, StoredWeight], arrays: Mapping[str, np.ndarray]
+) -> Iterator[tuple[str, list[np.ndarray]]]:
     """What the arrays hold of each weight: its values, or its bits and its magnitudes."""
     ends = dict.fromkeys(DTYPES, 0)
 
@@ -297,20 +344,20 @@ def _stored(entries: Mapping[str, _Entry], arrays: Mapping[str, np.ndarray]) -> 
 
     for name, entry in entries.items():
         stored = [take(ARRAYS[entry.code], entry.stored_size)]
-        if entry.code == "1":
-            stored.append(take(MAGNITUDE, entry.shape[-1]))
+        if entry.code in CHANNELS:
+            stored.append(take(CHANNELS[entry.code], entry.shape[-1]))
         yield name, stored
 
 
-def _restored(entry: _Entry, values: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray | tf.Tensor:
+def _restored(entry: StoredWeight, values: np.ndarray, magnitude: np.ndarray | None = None) -> np.ndarray | tf.Tensor:
     """The weight in float32."""
     if magnitude is None:
         return values.reshape(entry.shape).astype(np.float32)
-    return _latent(np.unpackbits(values, count=math.prod(entry.shape)).reshape(entry.shape), magnitude)
+    return latent_kernel(np.unpackbits(values, count=math.prod(entry.shape)).reshape(entry.shape), magnitude)
 
 
 def _differences(
-    entries: Mapping[str, _Entry], weights: Mapping[str, tf.Variable], quantizers: Mapping[str, Callable]
+    entries: Mapping[str, StoredWeight], weights: Mapping[str, tf.Variable], quantizers: Mapping[str, Callable]
 ) -> str:
     """What of a file does not fit the model, in a few words; empty if all fits."""
     found = []
@@ -321,7 +368,7 @@ def _differences(
             found.append(f"surplus {name}")
         elif entries[name].shape != tuple(weights[name].shape):
             found.append(f"{name} of shape {entries[name].shape} instead of {tuple(weights[name].shape)}")
-        elif (entries[name].code in "1l") != (name in quantizers):
-            found.append(f"{name} for {'a' if entries[name].code in '1l' else 'no'} 1-bit quantizer")
+        elif (entries[name].code in "1sl") != (name in quantizers):
+            found.append(f"{name} for {'a' if entries[name].code in '1sl' else 'no'} 1-bit quantizer")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return ", ".join(found[:3]) + more

@@ -14,7 +14,9 @@ from zookeeper import Field
 from sdbnn_larq._initializers import HE_NORMAL
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricQuantConv2D
 from sdbnn_larq.quantizers import WeightSelfDistribution
-from sdbnn_larq.zoo._weights import load_weights
+from sdbnn_larq.weights import NetworkDescription
+from sdbnn_larq.zoo._weights import GIVEN, load_weights
+from sdbnn_larq.zoo.registry import architecture_of
 
 SELF_DISTRIBUTIONS = ("both", "activation", "weight", None)
 
@@ -29,6 +31,11 @@ def _no_constraint_warnings() -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
+
+
+def _is_input(tensor: utils.TensorType) -> bool:
+    """Whether a Keras tensor is a model's input, and not a layer's output."""
+    return isinstance(tensor.node.layer, tf.keras.layers.InputLayer)
 
 
 class SDBNNFactory(ModelFactory):
@@ -81,14 +88,7 @@ class SDBNNFactory(ModelFactory):
         raise NotImplementedError
 
     def build(self) -> tf.keras.models.Model:
-        if self.self_distribution not in SELF_DISTRIBUTIONS:
-            raise ValueError(
-                f"`self_distribution` must be one of {SELF_DISTRIBUTIONS}. Received: {self.self_distribution!r}."
-            )
-        if self.classifier_activation not in ("softmax", None):
-            raise ValueError(
-                f'`classifier_activation` must be "softmax" or None. Received: {self.classifier_activation!r}.'
-            )
+        self._check()
         with _no_constraint_warnings():
             x = self.body(self.image_input)
         if self.include_top:
@@ -100,10 +100,47 @@ class SDBNNFactory(ModelFactory):
             )(self.head(x))
             if self.classifier_activation:
                 x = tf.keras.layers.Activation(self.classifier_activation, dtype="float32", name="predictions")(x)
-        model = tf.keras.Model(inputs=self.image_input, outputs=x, name=self.name)
+        inputs = tf.keras.utils.get_source_inputs(self.image_input)  # with the layers in front of `input_tensor`
+        model = tf.keras.Model(inputs=inputs[0] if len(inputs) == 1 else inputs, outputs=x, name=self.name)
+        model.description = self._description()
         if self.weights is not None:
-            load_weights(model, self.weights)
+            found = architecture_of(type(self))
+            stored = load_weights(model, found.name if found else self.name, self.weights)
+            if model.description and stored:
+                model.description = model.description.replace(
+                    preprocessing=stored.preprocessing,
+                    class_names=stored.class_names if self.include_top else None,
+                    provenance=stored.provenance,
+                )
         return model
+
+    def _check(self) -> None:
+        if self.self_distribution not in SELF_DISTRIBUTIONS:
+            raise ValueError(
+                f"`self_distribution` must be one of {SELF_DISTRIBUTIONS}. Received: {self.self_distribution!r}."
+            )
+        if self.classifier_activation not in ("softmax", None):
+            raise ValueError(
+                f'`classifier_activation` must be "softmax" or None. Received: {self.classifier_activation!r}.'
+            )
+        if self.include_top and not self.num_classes >= 1:
+            raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={self.num_classes}.")
+
+    def _description(self) -> NetworkDescription | None:
+        """Of the network as it is built; none for a factory that is not registered, or behind layers of the user's."""
+        found = architecture_of(type(self))
+        if found is None or not _is_input(self.image_input):
+            return None
+        arguments = {}
+        for name, default in found.defaults.items():
+            # The number of classes has no default that all know: larq-zoo's is ImageNet's.
+            if name not in GIVEN and (getattr(self, name) != default or (name == "num_classes" and self.include_top)):
+                arguments[name] = getattr(self, name)
+        if not self.include_top:
+            arguments.pop("num_classes", None)
+        height, width, channels = self.image_input.shape[1:]
+        shape = (height or self.image_size, width or self.image_size, channels)
+        return NetworkDescription(found.name, arguments, shape)
 
     def sd_conv(self, x: tf.Tensor, filters: int, strides: int = 1, *, name: str) -> tf.Tensor:
         """ASD and a 3×3 convolution with WSD, both inputs 1-bit; what the options switch off is left out."""

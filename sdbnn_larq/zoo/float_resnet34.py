@@ -1,5 +1,6 @@
 """The float ResNet-34 that teaches SD-BNN's ImageNet networks."""
 
+import os
 from collections.abc import Sequence
 from typing import Optional
 
@@ -9,6 +10,7 @@ from zookeeper import factory
 
 from sdbnn_larq.layers import SymmetricMaxPool2D
 from sdbnn_larq.zoo._factory import SDBNNFactory
+from sdbnn_larq.zoo.registry import register
 
 
 @factory
@@ -52,11 +54,12 @@ class FloatResNet34Factory(SDBNNFactory):
         return super().build()
 
 
+@register(FloatResNet34Factory, listed=False)
 def FloatResNet34(
     *,  # Keyword arguments only
     input_shape: Optional[Sequence[Optional[int]]] = None,
     input_tensor: Optional[utils.TensorType] = None,
-    weights: Optional[str] = None,
+    weights: Optional[str | os.PathLike] = None,
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: Optional[str] = "softmax",
@@ -68,7 +71,8 @@ def FloatResNet34(
 
     # Arguments
         input_shape: shape of the image, `(224, 224, 3)` if `None`. It should have 3 channels.
-        input_tensor: optional Keras tensor (i.e. output of `layers.Input()`) to use as image input for the model.
+        input_tensor: optional Keras tensor to use as image input for the model: the output of `layers.Input()`, or of
+            layers of your own behind one, which then become part of the model.
         weights: `None` (random initialization), or the path or URL (`https://`, `file://`) of a file of packed
             (`.safetensors`) or Keras (`.h5`) weights.
         include_top: whether to include the fully-connected layer at the top of the network.
@@ -84,11 +88,4 @@ def FloatResNet34(
     # References
         - [Deep Residual Learning for Image Recognition](https://arxiv.org/abs/1512.03385)
     """
-    return FloatResNet34Factory(
-        input_shape=input_shape,
-        input_tensor=input_tensor,
-        weights=weights,
-        include_top=include_top,
-        num_classes=num_classes,
-        classifier_activation=classifier_activation,
-    ).build()
+    return FloatResNet34Factory(**locals()).build()

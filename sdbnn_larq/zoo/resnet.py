@@ -1,5 +1,6 @@
 """ResNet-18 and ResNet-34 for ImageNet."""
 
+import os
 from collections.abc import Sequence
 from typing import Optional
 
@@ -10,6 +11,7 @@ from zookeeper import Field, factory
 from sdbnn_larq._initializers import TORCH_DEFAULT, uniform
 from sdbnn_larq.layers import SymmetricMaxPool2D
 from sdbnn_larq.zoo._factory import SDBNNFactory
+from sdbnn_larq.zoo.registry import register
 
 
 @factory
@@ -73,17 +75,21 @@ class ResNet34Factory(ResNet18Factory):
         return super().build()
 
 
+@register(ResNet18Factory)
 def ResNet18(
     *,  # Keyword arguments only
     input_shape: Optional[Sequence[Optional[int]]] = None,
     input_tensor: Optional[utils.TensorType] = None,
-    weights: Optional[str] = None,
+    weights: Optional[str | os.PathLike] = None,
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: Optional[str] = "softmax",
     self_distribution: Optional[str] = "both",
     binary_weights: bool = True,
     binary: bool = True,
+    asd_mode: str = "dynamic",
+    asd_reduction: int = 8,
+    wsd_scale: float = 0.01,
 ) -> tf.keras.models.Model:
     """Instantiates SD-BNN's ResNet-18 architecture for 224×224 images.
 
@@ -95,7 +101,8 @@ def ResNet18(
 
     # Arguments
         input_shape: shape of the image, `(224, 224, 3)` if `None`. It should have 3 channels.
-        input_tensor: optional Keras tensor (i.e. output of `layers.Input()`) to use as image input for the model.
+        input_tensor: optional Keras tensor to use as image input for the model: the output of `layers.Input()`, or of
+            layers of your own behind one, which then become part of the model.
         weights: `None` (random initialization), the path or URL (`https://`, `file://`) of a file of packed
             (`.safetensors`) or Keras (`.h5`) weights, or a tag of published weights, e.g. `"imagenet"`.
         include_top: whether to include the fully-connected layer at the top of the network.
@@ -104,6 +111,9 @@ def ResNet18(
         self_distribution: `"both"`, or only that of the `"activation"` or the `"weight"`, or `None`.
         binary_weights: `False` for 1-bit activations with float weights, the first stage of a two-stage training.
         binary: `False` for the float twin: the same topology without any quantizer.
+        asd_mode: `"dynamic"`, a shift that the activations decide, or `"static"`, a learned constant.
+        asd_reduction: channels for each hidden unit of Activation Self-Distribution.
+        wsd_scale: factor of Weight Self-Distribution's shift.
 
     # Returns
         A Keras model instance.
@@ -116,30 +126,24 @@ def ResNet18(
         - [Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability and Advanced
             Training Algorithm](https://arxiv.org/abs/1808.00278)
     """
-    return ResNet18Factory(
-        input_shape=input_shape,
-        input_tensor=input_tensor,
-        weights=weights,
-        include_top=include_top,
-        num_classes=num_classes,
-        classifier_activation=classifier_activation,
-        self_distribution=self_distribution,
-        binary_weights=binary_weights,
-        binary=binary,
-    ).build()
+    return ResNet18Factory(**locals()).build()
 
 
+@register(ResNet34Factory)
 def ResNet34(
     *,  # Keyword arguments only
     input_shape: Optional[Sequence[Optional[int]]] = None,
     input_tensor: Optional[utils.TensorType] = None,
-    weights: Optional[str] = None,
+    weights: Optional[str | os.PathLike] = None,
     include_top: bool = True,
     num_classes: int = 1000,
     classifier_activation: Optional[str] = "softmax",
     self_distribution: Optional[str] = "both",
     binary_weights: bool = True,
     binary: bool = True,
+    asd_mode: str = "dynamic",
+    asd_reduction: int = 8,
+    wsd_scale: float = 0.01,
 ) -> tf.keras.models.Model:
     """Instantiates SD-BNN's ResNet-34 architecture for 224×224 images.
 
@@ -149,14 +153,4 @@ def ResNet34(
     # References
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
     """
-    return ResNet34Factory(
-        input_shape=input_shape,
-        input_tensor=input_tensor,
-        weights=weights,
-        include_top=include_top,
-        num_classes=num_classes,
-        classifier_activation=classifier_activation,
-        self_distribution=self_distribution,
-        binary_weights=binary_weights,
-        binary=binary,
-    ).build()
+    return ResNet34Factory(**locals()).build()

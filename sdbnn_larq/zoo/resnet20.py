@@ -1,5 +1,6 @@
 """ResNet-20 for CIFAR-10."""
 
+import os
 from collections.abc import Sequence
 from typing import Optional
 
@@ -8,6 +9,7 @@ from larq_zoo.core import utils
 from zookeeper import Field, factory
 
 from sdbnn_larq.zoo._factory import SDBNNFactory
+from sdbnn_larq.zoo.registry import register
 
 
 @factory
@@ -58,17 +60,23 @@ class ResNet20Factory(SDBNNFactory):
         return super().build()
 
 
+@register(ResNet20Factory)
 def ResNet20(
     *,  # Keyword arguments only
     input_shape: Optional[Sequence[Optional[int]]] = None,
     input_tensor: Optional[utils.TensorType] = None,
-    weights: Optional[str] = None,
+    weights: Optional[str | os.PathLike] = None,
     include_top: bool = True,
     num_classes: int = 10,
     classifier_activation: Optional[str] = "softmax",
     self_distribution: Optional[str] = "both",
     binary_weights: bool = True,
     binary: bool = True,
+    asd_mode: str = "dynamic",
+    asd_reduction: int = 16,
+    wsd_scale: float = 0.01,
+    filters: int = 16,
+    branch_gamma: float = 1.0,
 ) -> tf.keras.models.Model:
     """Instantiates SD-BNN's ResNet-20 architecture for 32×32 images.
 
@@ -80,7 +88,8 @@ def ResNet20(
 
     # Arguments
         input_shape: shape of the image, `(32, 32, 3)` if `None`. It should have 3 channels.
-        input_tensor: optional Keras tensor (i.e. output of `layers.Input()`) to use as image input for the model.
+        input_tensor: optional Keras tensor to use as image input for the model: the output of `layers.Input()`, or of
+            layers of your own behind one, which then become part of the model.
         weights: `None` (random initialization), the path or URL (`https://`, `file://`) of a file of packed
             (`.safetensors`) or Keras (`.h5`) weights, or a tag of published weights, e.g. `"cifar10"`.
         include_top: whether to include the fully-connected layer at the top of the network.
@@ -89,6 +98,11 @@ def ResNet20(
         self_distribution: `"both"`, or only that of the `"activation"` or the `"weight"`, or `None`.
         binary_weights: `False` for 1-bit activations with float weights, the first stage of a two-stage training.
         binary: `False` for the float twin: the same topology without any quantizer.
+        asd_mode: `"dynamic"`, a shift that the activations decide, or `"static"`, a learned constant.
+        asd_reduction: channels for each hidden unit of Activation Self-Distribution.
+        wsd_scale: factor of Weight Self-Distribution's shift.
+        filters: channels of the first stage; the others have twice and four times as many.
+        branch_gamma: initial γ of the batch normalisations before a sum; 0.1 helps a short training.
 
     # Returns
         A Keras model instance.
@@ -101,14 +115,4 @@ def ResNet20(
         - [Bi-Real Net: Enhancing the Performance of 1-bit CNNs With Improved Representational Capability and Advanced
             Training Algorithm](https://arxiv.org/abs/1808.00278)
     """
-    return ResNet20Factory(
-        input_shape=input_shape,
-        input_tensor=input_tensor,
-        weights=weights,
-        include_top=include_top,
-        num_classes=num_classes,
-        classifier_activation=classifier_activation,
-        self_distribution=self_distribution,
-        binary_weights=binary_weights,
-        binary=binary,
-    ).build()
+    return ResNet20Factory(**locals()).build()

@@ -1,0 +1,165 @@
+"""A trained network on images: what the command line and a notebook both call."""
+
+import itertools
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import tensorflow as tf
+from zookeeper.tf import Dataset
+
+from sdbnn_larq import convert, zoo
+from sdbnn_larq.preprocessing import fit, known_preprocessing, normalize, read_image
+from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.weights import NetworkDescription, describe
+
+BATCH = 250  # images
+Network: TypeAlias = Any  # a Keras model, or `convert.ExportedModel`
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """How many images of a whole test set a network classifies correctly."""
+
+    right: int
+    images: int
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.right / self.images
+
+
+def load_network(name: str, weights: str | os.PathLike | None = None, *, precision: str = "f32") -> Network:
+    """The network that a command names.
+
+    !!! example
+        ```python
+        network = load_network("ResNet20/cifar10")
+        ```
+
+    # Arguments
+        name: an exported file (`.tflite`, `.xml`), a file or tag of weights as for `zoo.load`, or, with `weights`, an
+            architecture.
+        weights: a file or tag of weights of the architecture `name`.
+        precision: of an exported `.xml` file's float operations, `"f32"` or `"bf16"`.
+
+    # Raises
+        ValueError: if there is no such file or tag, or if an architecture has no weights.
+    """
+    exported = Path(name).suffix in (".tflite", ".xml")
+    if exported and weights is not None:
+        raise ValueError(f"An exported file must be given without --weights. Received: {name}.")
+    if precision != "f32" and Path(name).suffix != ".xml":
+        raise ValueError(f"`precision` must be f32 but for an .xml file. Received: {precision} with {name}.")
+    if exported:
+        return convert.ExportedModel(name, precision=precision)
+    if weights is not None:
+        return zoo.load(weights, name)
+    if name in zoo.list_models():
+        raise ValueError(f"An architecture must have weights (--weights FILE or TAG). Received: {name} without.")
+    return zoo.load(name)
+
+
+def runner(network: Network, runtime: str = "keras") -> Callable[[np.ndarray], np.ndarray]:
+    """A function from a batch of what `zoo.preprocess_input` gives to the network's outputs.
+
+    # Arguments
+        network: in Keras or exported.
+        runtime: `"keras"`, or an export target in which a Keras network shall run, e.g. `"openvino"`.
+    """
+    if not isinstance(network, tf.keras.Model):
+        return network.predict
+    if runtime == "keras":
+        return lambda images: np.asarray(network.predict_on_batch(images))
+    exports: dict[str, tuple[Callable, str]] = {
+        "lce": (convert.to_lce, ".tflite"),
+        "openvino": (convert.to_openvino, ".xml"),
+    }
+    export, suffix = exports[runtime]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"network{suffix}")
+        export(network, path, batch_size=1, verify=False, allow_float=True)
+        return convert.ExportedModel(path).predict
+
+
+def predict(network: Network, images: Sequence[Any], runtime: str = "keras") -> np.ndarray:
+    """The outputs of a network for images of any size, prepared as its description says.
+
+    # Arguments
+        network: with a description.
+        images: paths, Pillow images or pixels, as for `zoo.preprocess_input`.
+        runtime: as for `runner`.
+
+    # Returns
+        float32 `(n, classes)`.
+
+    # Raises
+        ValueError: if an image cannot be read, or if the network has no classifier.
+    """
+    inputs = zoo.preprocess_input(images, network)
+    if len(network.output_shape) != 2:
+        raise ValueError(f"A network must have a classifier. Received: outputs of shape {network.output_shape}.")
+    run = runner(network, runtime)
+    return np.concatenate([run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)])
+
+
+def evaluate(network: Network, dataset: Dataset) -> Accuracy:
+    """The accuracy of a network on a whole test set.
+
+    # Arguments
+        network: with a description.
+        dataset: one of `sdbnn_larq.training`, configured.
+
+    # Raises
+        ValueError: if the data set's classes are not the network's.
+    """
+    description = describe(network)
+    _check_classes(description, network.output_shape[-1], dataset)
+    takes_pixels = getattr(network, "dtype", None) == np.uint8
+    preprocessing = known_preprocessing(description)
+    run, right, count = runner(network), 0, 0
+    for pixels, labels in test_pixels(dataset, description):
+        inputs = pixels if takes_pixels else normalize(pixels, preprocessing)
+        right += int(np.sum(np.argmax(run(inputs), axis=-1) == labels))
+        count += len(labels)
+    return Accuracy(right, count)
+
+
+def _check_classes(description: NetworkDescription, outputs: int, dataset: Dataset) -> None:
+    name, names = type(dataset).__name__, description.class_names
+    if outputs != dataset.num_classes:
+        raise ValueError(
+            f"`dataset` must have the model's {outputs} classes. Received: {name} with {dataset.num_classes}."
+        )
+    if names is None:
+        return
+    for label, (expected, got) in enumerate(zip(names, dataset.class_names)):
+        if expected != str(got):
+            raise ValueError(
+                f"`dataset` must have the model's classes in their order. Received: {name}, whose class {label} is "
+                f"{str(got)!r}, not {expected!r}."
+            )
+
+
+def test_pixels(dataset: Dataset, description: NetworkDescription) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Batches of a test set as the network sees them: uint8 `(n, height, width, 3)` and integer labels."""
+    import tensorflow_datasets as tfds
+
+    data, _ = dataset.test(decoders={"image": tfds.decode.SkipDecoding()})
+    check_examples(data, f"{type(dataset).__name__}'s test split", dataset.num_classes, description.input_shape)
+    size, preprocessing = description.input_shape[:2], known_preprocessing(description)
+
+    def pixels(image: np.ndarray | bytes) -> np.ndarray:
+        return fit(read_image(image) if isinstance(image, bytes) else image, size, preprocessing)
+
+    examples = data.prefetch(BATCH).as_numpy_iterator()
+    with ThreadPoolExecutor() as threads:  # Pillow decodes without Python's lock
+        while batch := list(itertools.islice(examples, BATCH)):
+            labels = np.array([example["label"] for example in batch])
+            yield np.stack(list(threads.map(pixels, (example["image"] for example in batch)))), labels

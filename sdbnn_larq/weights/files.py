@@ -1,0 +1,30 @@
+"""Loading of a weights file into a model that is built."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from sdbnn_larq.weights.packed import load_packed
+
+
+def load_file(model: tf.keras.Model, path: Path) -> None:
+    """Loads a packed or an HDF5 file into a model of the same structure.
+
+    # Arguments
+        model: the model to fill.
+        path: a packed file (`.safetensors`), or weights that Keras saved (`.h5`).
+
+    # Raises
+        ValueError: if the file is damaged or holds other weights.
+    """
+    if path.suffix == ".safetensors":
+        load_packed(model, path)
+        return
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras and h5py raise many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(
+            f"`weights` must be a file with the weights of {model.name} ({len(model.weights)} arrays, "
+            f"{model.count_params():,} parameters). Received: {str(path)!r}, which does not fit: {reason}"
+        ) from error
