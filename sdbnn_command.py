@@ -2,10 +2,22 @@
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+def _open_closed_streams() -> None:
+    """Puts /dev/null in place of standard streams that are closed, lest the next opened file becomes one of them."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, this one
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode))  # noqa: SIM115
 
 
 @contextlib.contextmanager
@@ -22,14 +34,30 @@ def _quiet_loading() -> Iterator[None]:
         os.close(stderr)
 
 
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ends the program at once on Ctrl-C: while libraries are loaded, an exception would be theirs to handle."""
+    caught = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not if it is ignored
+    if caught:
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    yield
+    if caught:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main() -> None:
     """Loads the package and runs `sdbnn_larq.cli`; with a log level in the environment nothing is dropped."""
-    loading = contextlib.nullcontext() if LEVEL in os.environ else _quiet_loading()
-    os.environ.setdefault(LEVEL, "3")
     try:
-        with loading:
-            from sdbnn_larq.cli import main
-    except ImportError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
-    main()
+        with _interruptible():
+            _open_closed_streams()
+            loading = contextlib.nullcontext() if LEVEL in os.environ else _quiet_loading()
+            os.environ.setdefault(LEVEL, "3")
+            try:
+                with loading:
+                    from sdbnn_larq.cli import main
+            except ImportError as error:
+                print(f"Error: {error}", file=sys.stderr)
+                sys.exit(2)
+        main()
+    except KeyboardInterrupt:  # before the command line takes care of it, or after
+        sys.exit(130)

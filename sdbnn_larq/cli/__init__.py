@@ -1,26 +1,65 @@
 """The command line, `sdbnn`: one line on stderr and exit status 2 for whatever a user got wrong."""
 
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
 import click
+
+from sdbnn_larq._errors import is_foreseen, one_line
 
 
 class InputError(click.ClickException):
     exit_code = 2
 
 
+@contextlib.contextmanager
+def quiet_interrupts() -> Iterator[None]:
+    """Ends the program with status 130 on Ctrl-C, whatever a library makes of the exception inside the block."""
+    interrupted = False
+
+    def handle(number, frame):
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
+    # A shell that starts a program in the background has it ignore interrupts.
+    caught = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    caught = caught and threading.current_thread() is threading.main_thread()
+    if caught:
+        signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception:
+        if interrupted:
+            sys.exit(130)
+        raise
+    finally:
+        if caught:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class OneLineErrors(click.Group):
-    """A group whose commands turn errors in what they were given into one line."""
+    """A group whose commands turn errors in what they were given into one line, and show where others arose."""
 
     def invoke(self, ctx):
-        if ctx.params.get("traceback"):
-            return super().invoke(ctx)
-        try:
-            return super().invoke(ctx)
-        except click.UsageError as error:
-            raise InputError(error.format_message().splitlines()[0]) from None
-        except BrokenPipeError:  # `sdbnn models | head`: click ends quietly
-            raise
-        except (ValueError, TypeError, OSError, ImportError) as error:
-            raise InputError((str(error).strip() or type(error).__name__).splitlines()[0]) from None
+        with quiet_interrupts():
+            if ctx.params.get("traceback"):
+                return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            except click.UsageError as error:
+                raise InputError(one_line(error)) from None
+            except BrokenPipeError:  # `sdbnn models | head`: click ends quietly
+                raise
+            except Exception as error:
+                if not is_foreseen(error):
+                    raise
+                raise InputError(one_line(error)) from None
 
 
 @click.group(cls=OneLineErrors)

@@ -4,6 +4,7 @@ import contextlib
 import math
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -52,7 +53,13 @@ class Signals:
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
-        """Handlers of this object inside the block; a second signal does not wait."""
+        """Handlers of this object inside the block; a second signal does not wait.
+
+        Python has handlers in its main thread alone: elsewhere signals stay with whoever started the thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
 
         def handle(number, frame):
             at_once = not self.deferred or self.pending
