@@ -13,8 +13,8 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from sdbnn_larq.convert.openvino._layers import _bits, constant
-from sdbnn_larq.convert.openvino.core import core
+from sdbnn_larq.convert.openvino.emitters import constant, one_bit
+from sdbnn_larq.convert.openvino.run import core
 from sdbnn_larq.training._provenance import processor
 
 CHANNELS, SIZE = 64, 56
@@ -33,7 +33,7 @@ def network(form: str, kernel: np.ndarray, constant_shift: np.ndarray) -> ov.Mod
     low, high = (constant(np.full((1, 1, 1, 1), bit)) for bit in (0.0, 1.0))
     bits = ops.fake_quantize(activation, threshold, threshold, low, high, 2)
     pads = [1, 1]
-    y = ov.opset1.binary_convolution(bits, _bits(kernel), [1, 1], pads, pads, [1, 1], "xnor-popcount", pad_value=0.0)
+    y = ov.opset1.binary_convolution(bits, one_bit(kernel), [1, 1], pads, pads, [1, 1], "xnor-popcount", pad_value=0.0)
     return ov.Model([ops.result(y)], [x, shift], "thresholds")
 
 

@@ -147,7 +147,7 @@ def test_shift_just_below_1_keeps_its_sign_in_bf16(tmp_path):
 
 def wrong_padding(layer, x):
     """TensorFlow's SAME where the layer's padding is symmetric."""
-    from sdbnn_larq.convert.openvino import _layers as emit
+    from sdbnn_larq.convert.openvino import emitters as emit
 
     pads = zip(*(emit.same_padding(8, 3, stride) for stride in layer.strides))
     return emit._convolution(layer, x, emit.kernel_of(layer), list(layer.strides), [list(p) for p in pads], [1, 1])
@@ -155,7 +155,7 @@ def wrong_padding(layer, x):
 
 def test_planted_padding_is_caught_in_openvino(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
-    from sdbnn_larq.convert.openvino._layers import EMITTERS
+    from sdbnn_larq.convert.openvino.emitters import EMITTERS
 
     monkeypatch.setitem(EMITTERS, layers.SymmetricQuantConv2D, wrong_padding)
     with pytest.raises(RuntimeError, match=r"Block 'layer2_0_conv1' must agree with Keras exactly\. Received: \d+ of"):
@@ -180,8 +180,8 @@ def test_converters_own_mistake_is_caught_in_lce(tmp_path):
 def test_planted_bit_is_caught_in_lce(tmp_path, monkeypatch):
     """One wrong bit of one kernel, which moves the block's outputs by a few per cent of their range at most."""
     pytest.importorskip("larq_compute_engine")
-    from sdbnn_larq.convert.lce import _file as file
     from sdbnn_larq.convert.lce import export as lce
+    from sdbnn_larq.convert.lce import file
 
     find = lce._binary_calls
 

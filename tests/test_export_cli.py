@@ -77,9 +77,9 @@ def test_exported_file_runs(exported, digits):
     assert outputs.shape == (3, 10)
     np.testing.assert_array_equal(outputs[2:], network.predict(images[2:]))
     if target == "lce":  # the file's batch size may change
-        from sdbnn_larq.convert.lce import _file as _lce_file
+        from sdbnn_larq.convert.lce import file
 
-        assert _lce_file.has_any_batch(path.read_bytes())
+        assert file.has_any_batch(path.read_bytes())
     result = sdbnn("predict", path, digits / "images" / "0.png")
     assert result.exit_code == 0, result.output
     assert "0.png: " in result.output

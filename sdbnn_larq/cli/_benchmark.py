@@ -16,7 +16,9 @@ from terminaltables import AsciiTable
 
 from sdbnn_larq import zoo
 from sdbnn_larq.cli._export import read_images
-from sdbnn_larq.convert._graph import is_binary, require, staged
+from sdbnn_larq.convert.binary import is_binary
+from sdbnn_larq.convert.runtime import require
+from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.training._provenance import processor
 
 REQUIRED = ("larq_compute_engine", "openvino", "nncf", "matplotlib")

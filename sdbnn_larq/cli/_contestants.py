@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq import convert, zoo
-from sdbnn_larq.convert.lce import _file as lce
-from sdbnn_larq.convert.openvino.core import core
+from sdbnn_larq.convert.lce.file import with_batch
+from sdbnn_larq.convert.lce.run import interpreter
+from sdbnn_larq.convert.openvino.run import core
 
 Run = Callable[[np.ndarray], np.ndarray]
 
@@ -81,7 +82,7 @@ def _keras(model: tf.keras.Model) -> Run:
 
 def _lce(name: str, path: Path, threads: int, reference: bool = True) -> Contestant:
     def start(shape: tuple[int, ...]) -> Run:
-        engine = lce.interpreter(lce.with_batch(path.read_bytes(), shape[0]), threads)
+        engine = interpreter(with_batch(path.read_bytes(), shape[0]), threads)
         return lambda x: engine.predict([x])[0]
 
     return Contestant(name, path.stat().st_size, start, reference)
@@ -100,15 +101,15 @@ def _openvino(name: str, path: Path, threads: int, precision: str = "f32", refer
 
 
 def _tflite(path: Path, shape: tuple[int, ...], threads: int) -> Run:
-    interpreter = tf.lite.Interpreter(str(path), num_threads=threads)  # with XNNPACK
-    index = interpreter.get_input_details()[0]["index"]
-    interpreter.resize_tensor_input(index, shape)
-    interpreter.allocate_tensors()
+    engine = tf.lite.Interpreter(str(path), num_threads=threads)  # with XNNPACK
+    index = engine.get_input_details()[0]["index"]
+    engine.resize_tensor_input(index, shape)
+    engine.allocate_tensors()
 
     def run(x: np.ndarray) -> np.ndarray:
-        interpreter.set_tensor(index, x)
-        interpreter.invoke()
-        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+        engine.set_tensor(index, x)
+        engine.invoke()
+        return engine.get_tensor(engine.get_output_details()[0]["index"])
 
     return run
 

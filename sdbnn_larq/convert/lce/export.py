@@ -12,10 +12,14 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert._graph import Call, calls, is_binary, kernel_of, require, staged, takes_sign
-from sdbnn_larq.convert._source import Source, normalize, prepare
-from sdbnn_larq.convert._verify import Block, Report, Values, output_call, verify
-from sdbnn_larq.convert.lce import _file as file
+from sdbnn_larq.convert.binary import is_binary, kernel_of, takes_sign
+from sdbnn_larq.convert.graph import Call, calls, output_call
+from sdbnn_larq.convert.lce import file
+from sdbnn_larq.convert.lce.run import run
+from sdbnn_larq.convert.runtime import require
+from sdbnn_larq.convert.source import Source, normalize, prepare
+from sdbnn_larq.convert.staging import staged
+from sdbnn_larq.convert.verification import Block, Report, Values, verify
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 
 # A 1-bit convolution can write bits for the next through these, and so loses speed if the export looks in between.
@@ -211,8 +215,8 @@ def _binary_calls(content: bytes, model: tf.keras.Model) -> dict[int, Call]:
 def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int], binary: dict[int, Call]) -> Report:
     size = source.batch_size or 2  # another than the file's own shows that it may change
 
-    def run(part: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        return file.run(part if source.batch_size else file.with_batch(part, size), inputs)
+    def run_file(part: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
+        return run(part if source.batch_size else file.with_batch(part, size), inputs)
 
     parts = file.split(content, tensors[:-1])
     blocks = [
@@ -220,18 +224,18 @@ def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int]
     ]
 
     def run_parts(values: Values) -> tuple[Values, Values]:
-        outputs = run(parts, [source.images, *(values[block.output] for block in blocks[:-1])])
+        outputs = run_file(parts, [source.images, *(values[block.output] for block in blocks[:-1])])
         integers = []
         if binary:
             convolutions, shapes = file.binary_part(content, list(binary))
             inputs = [_enlarged(values[call.inputs[0]], shape) for call, shape in zip(binary.values(), shapes)]
-            integers = run(convolutions, inputs)
+            integers = run_file(convolutions, inputs)
         return (
             {block.output: output for block, output in zip(blocks, outputs)},
             {call.output: _cropped(counts, call) for call, counts in zip(binary.values(), integers)},
         )
 
-    return verify(source, blocks, list(binary.values()), run_parts, run(content, [source.images])[0])
+    return verify(source, blocks, list(binary.values()), run_parts, run_file(content, [source.images])[0])
 
 
 def _enlarged(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert._graph import calls, is_binary, require, staged
-from sdbnn_larq.convert._source import KEY, Source, prepare
-from sdbnn_larq.convert._verify import Block, Report, Values, output_call, top1_agreement, verify
-from sdbnn_larq.convert.openvino.core import core
+from sdbnn_larq.convert.binary import is_binary
+from sdbnn_larq.convert.graph import calls, output_call
+from sdbnn_larq.convert.openvino.run import core
+from sdbnn_larq.convert.runtime import METADATA_KEY, require
+from sdbnn_larq.convert.source import Source, prepare
+from sdbnn_larq.convert.staging import staged
+from sdbnn_larq.convert.verification import Block, Report, Values, top1_agreement, verify
 
 PRECISE = '<rt_info><attribute name="precise" version="0" /></rt_info>'  # OpenVINO's mark; its Python API sets none
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO's own choice is bf16 where the processor has it
@@ -84,7 +87,7 @@ def to_openvino(
         _write(graph, temporary)
         report = _verify(source, temporary) if verify else Report()
         if int8:
-            from sdbnn_larq.convert.openvino._int8 import quantize
+            from sdbnn_larq.convert.openvino.int8 import quantize
 
             quantize(graph, source.images)
             _write(graph, temporary)
@@ -99,7 +102,7 @@ def _graph(source: Source) -> Any:
     import openvino as ov
     import openvino.opset13 as ops
 
-    from sdbnn_larq.convert.openvino._layers import EMITTERS, normalized, unsupported
+    from sdbnn_larq.convert.openvino.emitters import EMITTERS, normalized, unsupported
 
     model = source.model
     nodes: dict[str, Any] = {}
@@ -120,7 +123,7 @@ def _graph(source: Source) -> Any:
     result = ops.result(_permute(nodes[last.output], (0, 2, 3, 1)))
     result.get_output_tensor(0).set_names({last.name})
     graph = ov.Model([result], [image], model.name)
-    graph.set_rt_info(json.dumps(source.metadata, ensure_ascii=False, separators=(",", ":")), [KEY])
+    graph.set_rt_info(json.dumps(source.metadata, ensure_ascii=False, separators=(",", ":")), [METADATA_KEY])
     return graph
 
 

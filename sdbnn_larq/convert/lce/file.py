@@ -1,4 +1,4 @@
-"""The `.tflite` files of Larq Compute Engine: looking into them, taking them apart and running them."""
+"""The `.tflite` files of Larq Compute Engine: looking into them and taking them apart."""
 
 import copy
 import json
@@ -10,7 +10,7 @@ from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from sdbnn_larq.convert._source import KEY
+from sdbnn_larq.convert.runtime import METADATA_KEY
 
 
 def parse(content: bytes) -> Any:
@@ -102,7 +102,7 @@ def with_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(json.dumps(metadata, ensure_ascii=False).encode(), np.uint8)
     entry = schema.MetadataT()
-    entry.name, entry.buffer = KEY, len(file.buffers)
+    entry.name, entry.buffer = METADATA_KEY, len(file.buffers)
     file.buffers.append(buffer)
     file.metadata = [*(file.metadata or []), entry]
     return pack(file)
@@ -112,7 +112,7 @@ def read_metadata(content: bytes) -> dict[str, Any]:
     """What `with_metadata` added; empty for a file of another origin."""
     file = parse(content)
     for entry in file.metadata or []:
-        if entry.name == KEY.encode():
+        if entry.name == METADATA_KEY.encode():
             return json.loads(np.asarray(file.buffers[entry.buffer].data).tobytes())
     return {}
 
@@ -185,23 +185,3 @@ def binary_part(content: bytes, places: list[int]) -> tuple[bytes, list[tuple[in
     graph.inputs, graph.outputs = np.array(inputs, np.int32), np.array(outputs, np.int32)
     file.signatureDefs = []
     return pack(file), [tuple(graph.tensors[i].shape) for i in inputs]
-
-
-def interpreter(content: bytes, threads: int = 1, indirect: bool = True, xnnpack: bool = False) -> Any:
-    """Larq Compute Engine's interpreter. Its indirect 1-bit kernels are four times as fast on x86 as its default."""
-    from larq_compute_engine.tflite.python import interpreter_wrapper_lite
-
-    return interpreter_wrapper_lite.LiteInterpreter(content, threads, False, indirect, xnnpack)
-
-
-def run(content: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
-    """All outputs of a file for any number of images, which the last batch is filled up to with the first of them."""
-    engine = interpreter(content)
-    size = engine.input_shapes[0][0]
-    count = len(inputs[0])
-    padded = [np.resize(value, (-(-count // size) * size, *value.shape[1:])) for value in inputs]
-    batches = [
-        engine.predict([np.ascontiguousarray(value[i : i + size]) for value in padded])
-        for i in range(0, len(padded[0]), size)
-    ]
-    return [np.concatenate(outputs)[:count] for outputs in zip(*batches)]

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert._graph import Call, calls, one_bit_part
-from sdbnn_larq.convert._source import Source
+from sdbnn_larq.convert.binary import one_bit_part
+from sdbnn_larq.convert.graph import Call, calls
+from sdbnn_larq.convert.source import Source
 
 Values = dict[str, np.ndarray]  # by Keras id
 
@@ -130,8 +131,3 @@ def top1_agreement(source: Source, outputs: np.ndarray) -> float | None:
         return None
     expected = np.asarray(source.model(source.keras_images, training=False))
     return float(np.mean(np.argmax(expected, -1) == np.argmax(outputs, -1)))
-
-
-def output_call(model: tf.keras.Model, all_calls: list[Call]) -> Call:
-    """The use of a layer that makes the model's output."""
-    return next(call for call in all_calls if call.keras_output is model.outputs[0])

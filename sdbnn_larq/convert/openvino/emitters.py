@@ -1,4 +1,4 @@
-"""How each Keras layer is said in OpenVINO. Images are NCHW inside the OpenVINO graph, as its convolutions want them.
+"""The OpenVINO operations of each Keras layer. Images are NCHW inside the graph, as OpenVINO's convolutions want them.
 
 Each function takes a layer and its inputs' OpenVINO nodes and returns the node of its output.
 """
@@ -13,7 +13,7 @@ import openvino.opset13 as ops
 import tensorflow as tf
 from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
-from sdbnn_larq.convert._graph import kernel_of, scale_of, takes_sign
+from sdbnn_larq.convert.binary import kernel_of, scale_of, takes_sign
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricMaxPool2D, SymmetricQuantConv2D
 
 Emit = Callable[..., ov.Node]
@@ -84,7 +84,7 @@ def _sign(x: ov.Node) -> ov.Node:
     return ops.select(ops.greater_equal(x, constant(0.0)), constant(1.0), constant(-1.0))
 
 
-def _bits(kernel: np.ndarray) -> ov.Node:
+def one_bit(kernel: np.ndarray) -> ov.Node:
     """A ±1 OIHW kernel as 1-bit weights, little-endian in each byte."""
     packed = np.packbits(kernel.ravel() > 0, bitorder="little")
     tensor = ov.Tensor(ov.Type.u1, ov.Shape(kernel.shape))
@@ -114,7 +114,7 @@ def _convolution(layer, x, kernel: np.ndarray, strides, pads, dilations) -> ov.N
     if kernel.shape[2] % 8:  # OpenVINO computes nonsense
         raise unsupported(layer, f" with {kernel.shape[2]} 1-bit input channels, not a multiple of 8")
     y = ov.opset1.binary_convolution(
-        _sign_bits(x), _bits(oihw), strides, *pads, dilations, "xnor-popcount", pad_value=0.0
+        _sign_bits(x), one_bit(oihw), strides, *pads, dilations, "xnor-popcount", pad_value=0.0
     )
     return y if (scale == 1).all() else ops.multiply(y, constant(scale.reshape(1, -1, 1, 1)))
 

@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-from sdbnn_larq.convert.openvino.core import core
+from sdbnn_larq.convert.openvino.run import core
 
 LARGEST = 127  # of a symmetric 8-bit number
 

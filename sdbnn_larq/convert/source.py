@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
-from sdbnn_larq.convert._graph import functional, should_be_binary
-
-KEY = "sdbnn_larq"  # of the metadata in a file
+from sdbnn_larq.convert.binary import should_be_binary
+from sdbnn_larq.convert.graph import functional
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,55 @@
+"""A Keras model as a list of calls of its layers."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Call:
+    """One use of a layer in a model; tensors are known by their Keras ids."""
+
+    name: str  # the layer's, numbered from its second use on
+    layer: tf.keras.layers.Layer
+    inputs: tuple[str, ...]
+    output: str
+    keras_output: Any
+
+
+def functional(model: tf.keras.Model) -> tf.keras.Model:
+    """The model as a graph of layers with one image-shaped input and one output.
+
+    # Raises
+        ValueError: if it is none.
+    """
+    if not getattr(model, "_is_graph_network", False):
+        raise ValueError(f"`model` must be a functional or built sequential model. Received: {model!r}.")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        counts = f"{len(model.inputs)} and {len(model.outputs)}"
+        raise ValueError(f"`model` must have one input and one output. Received: {counts}.")
+    if not model.inputs[0].shape[1:].is_fully_defined():
+        raise ValueError(f"`model` must have an input of fixed size. Received: shape {model.inputs[0].shape}.")
+    return tf.keras.Model(model.inputs, model.outputs, name=model.name)
+
+
+def calls(model: tf.keras.Model) -> list[Call]:
+    """The uses of a functional model's layers, in an order in which they can be computed."""
+    result = []
+    uses: Counter = Counter()
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            uses[node.layer.name] += 1
+            name = node.layer.name if uses[node.layer.name] == 1 else f"{node.layer.name}_{uses[node.layer.name]}"
+            if len(node.flat_output_ids) != 1:
+                raise ValueError(f"A layer must have one output. Received: {name!r} ({type(node.layer).__name__}).")
+            inputs = () if node.is_input else tuple(str(id_) for id_ in node.flat_input_ids)
+            output = tf.nest.flatten(node.outputs)[0]
+            result.append(Call(name, node.layer, inputs, str(node.flat_output_ids[0]), output))
+    return result
+
+
+def output_call(model: tf.keras.Model, all_calls: list[Call]) -> Call:
+    """The use of a layer that makes the model's output."""
+    return next(call for call in all_calls if call.keras_output is model.outputs[0])
