@@ -87,7 +87,7 @@ def test_everything_is_found(kind, place, make, tmp_path):
     home = installation.python.parent.parent if from_site_packages else source
     first, *rest = used.stdout.splitlines()
     assert first.startswith(f"{home}/"), used.stdout
-    assert first.endswith(f" {sdbnn_larq.__version__} ['ResNet20']"), used.stdout
+    assert first.endswith(f" {sdbnn_larq.__version__} ['ResNet20/cifar10']"), used.stdout
     assert any("cifar10" in line for line in rest), used.stdout
 
     if kind != "none" and place == "checkout":  # where the script lies decides, not where it is started
