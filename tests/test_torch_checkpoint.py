@@ -1,7 +1,9 @@
 """Checkpoints in the authors' layout: exact, complete, and refused when they are anything else."""
 
+import argparse
 import ast
 import os
+from collections import Counter, OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +87,12 @@ def test_teacher_in_the_layout_of_torchvision():
     assert convert.load_torch_checkpoint(model, state) == sorted(counters)
 
 
+def test_error_names_the_first_of_many_problems():
+    with pytest.raises(ValueError, match=r"missing conv0.weight, missing bn0.weight, .* and \d+ more\.$") as error:
+        convert.load_torch_checkpoint(zoo.VGGSmall(), {"other.weight": np.zeros(3)})
+    assert len(str(error.value)) < 200
+
+
 def test_one_error_names_all_that_does_not_fit(model, state):
     before = [weight.numpy() for weight in model.weights]
     del state["bn1.bias"]
@@ -108,6 +116,64 @@ def test_entry_with_and_without_prefix(model, state):
         convert.load_torch_checkpoint(model, state)
 
 
+WRAPPED = {
+    "net beside numbers": lambda state: {"net": state, "acc": 91.0, "epoch": 3},
+    "model": lambda state: {"model": state},
+    "an unheard-of key": lambda state: {"weights_of_the_student": state},
+    "nested": lambda state: {"epoch": 3, "checkpoint": {"model": {"state_dict": state, "step": 7}}},
+    "beside an optimizer": lambda state: {"optimizer": {"state": {0: {"step": 1}}, "lr": 0.1}, "state_dict": state},
+    "beside its average": lambda state: {"ema": dict(state), "model": state},
+    "beside a teacher": lambda state: {"teacher": {"fc.weight": np.zeros((2, 3))}, "student": state},
+    "torch.compile": lambda state: {f"_orig_mod.{key}": value for key, value in state.items()},
+    "DataParallel of torch.compile": lambda state: {f"module._orig_mod.{key}": value for key, value in state.items()},
+    "torch.compile of DataParallel": lambda state: {f"_orig_mod.module.{key}": value for key, value in state.items()},
+    "compiled blocks": lambda state: {key.replace("layer1.", "layer1._orig_mod."): v for key, v in state.items()},
+    "Lightning": lambda state: {"state_dict": {f"model.net.{key}": value for key, value in state.items()}},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+@pytest.mark.parametrize("suffix", ["", ".pth"])
+def test_wrappers(tmp_path, model, state, wrap, suffix):
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape))
+    source = wrap(state)
+    if suffix:
+        torch = pytest.importorskip("torch")
+        source = wrap({key: torch.tensor(value) for key, value in state.items()})
+        torch.save(source, tmp_path / "a.pth")
+        source = tmp_path / "a.pth"
+    convert.load_torch_checkpoint(model, source)
+    np.testing.assert_allclose(model(golden_input()), GOLDEN["logits_eval"], rtol=1e-5, atol=1e-6)
+
+
+def test_weights_of_two_networks_are_refused(model, state):
+    with pytest.raises(ValueError, match=r"the weights of one network\. Received: first, second\.$"):
+        convert.load_torch_checkpoint(model, {"first": state, "second": dict(state)})
+
+
+BESIDE = {
+    "float64": np.float64(91),
+    "float32": np.float32(91),
+    "int": np.int64(3),
+    "bool": np.bool_(True),
+    "array": np.arange(6.0).reshape(2, 3),
+    "namespace": argparse.Namespace(lr=0.1, sizes=[1, 2], inner=argparse.Namespace(best=np.float32(3))),
+    "path": Path("runs/a"),
+    "counter": Counter(a=1),
+    "ordered": OrderedDict(a=[1, "b", None]),
+}
+
+
+@pytest.mark.parametrize("value", BESIDE.values(), ids=BESIDE)
+def test_values_beside_the_weights(tmp_path, model, state, value):
+    torch = pytest.importorskip("torch")
+    tensors = {key: torch.tensor(array) for key, array in state.items()}
+    torch.save({"state_dict": tensors, "best": value}, tmp_path / "a.pth")
+    convert.load_torch_checkpoint(model, tmp_path / "a.pth")
+    np.testing.assert_allclose(model(golden_input()), GOLDEN["logits_eval"], rtol=1e-5, atol=1e-6)
+
+
 def test_half_precision(model, state):
     torch = pytest.importorskip("torch")
     convert.load_torch_checkpoint(model, {key: torch.tensor(value).bfloat16() for key, value in state.items()})
@@ -121,6 +187,31 @@ class _Payload:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+def test_code_beside_the_weights_is_refused(tmp_path, model, state):
+    torch = pytest.importorskip("torch")
+    torch.save({"state_dict": state, "args": _Payload(tmp_path / "run")}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match=r"arrays only\. Received: '.*', with an object of posix\.mkdir\.$"):
+        convert.load_torch_checkpoint(model, tmp_path / "a.pth")
+    assert not (tmp_path / "run").exists()
+
+
+def test_forged_numpy_type_is_not_made(tmp_path, model):
+    """NumPy would take its state from the file, and then read memory at an address from the file."""
+    torch = pytest.importorskip("torch")
+
+    class Forged:
+        def __reduce__(self):
+            return np.core.multiarray.scalar, (ForgedType(), b"\x41" * 8)
+
+    class ForgedType:
+        def __reduce__(self):
+            return np.dtype, ("O8", False, True), (3, "|", None, None, None, 8, 8, 0)
+
+    torch.save({"best": Forged(), "conv1.weight": torch.zeros(3)}, tmp_path / "a.pth")
+    with pytest.raises(ValueError, match="`source` must hold"):
+        convert.load_torch_checkpoint(model, tmp_path / "a.pth")
 
 
 def test_pickle_that_runs_code_is_refused(tmp_path, model):
@@ -170,7 +261,9 @@ def test_command_with_float_weights(tmp_path, state):
     source, target = write_npz(tmp_path / "a.npz", state), tmp_path / "b.safetensors"
     result = sdbnn_convert(source, "binary_weights=False", "--model", "ResNet20", "--output", target)
     assert "layer1.0.conv1.alpha" in result.output
-    assert zoo.load_packed(zoo.ResNet20(binary_weights=False), target) == {"options": {"binary_weights": False}}
+    assert zoo.describe(target).arguments == {"num_classes": 10, "binary_weights": False}
+    assert zoo.describe(target).preprocessing == zoo.SMALL_IMAGES
+    assert zoo.load(target).get_layer("layer1_0_conv1").kernel_quantizer is None
 
 
 @pytest.mark.parametrize(

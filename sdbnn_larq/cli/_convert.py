@@ -15,14 +15,13 @@ def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -
         raise ValueError(f"`--output` must end in .safetensors (packed) or .h5 (latent weights). Received: {output!r}.")
     if not path.parent.is_dir():
         raise ValueError(f"`--output` must be in a folder that exists. Received: {output!r}.")
-    options = parse_fields(config)
-    network = zoo.get_model(model, **options)
+    network = zoo.get_model(model, **parse_fields(config))
     unused = load_torch_checkpoint(network, file)
     if path.suffix == ".h5":
         with atomic_file(path) as temporary:
             network.save_weights(temporary.name, save_format="h5")
     else:
-        zoo.save_packed(network, path, {"options": options})
+        zoo.save_packed(network, path)
     print(f"{output}: {network.count_params():,} weights of {model}, {path.stat().st_size:,} bytes")
     if unused:
         print(f"Not used: {', '.join(unused)}")

@@ -6,51 +6,21 @@ Their network's logits and those of the model that loaded its checkpoint agree t
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.weights import named_weights
+from sdbnn_larq.weights import PHOTOGRAPHS, SMALL_IMAGES, NetworkDescription, named_weights
+from sdbnn_larq.zoo import architecture
 
-PREFIX = "module."  # of nn.DataParallel
+WRAPPERS = ("module", "_orig_mod")  # what nn.DataParallel and torch.compile put into a name
+WEIGHTS_KEYS = ("state_dict", "model_state_dict", "model", "net")  # which to take where several fit, the first first
+SMALLEST_PHOTOGRAPH = 96  # pixels of a side of a network's input
 COUNTER = "num_batches_tracked"
 
-# Keras layer → PyTorch module, applied in turn.
-_COMMON = ((r"^layer(\d)_(\d+)_", r"layer\1.\2."),)
-_CIFAR = (
-    *_COMMON,
-    (r"_asd_squeeze$", ".dybeta.fc.0"),
-    (r"_asd_excite$", ".dybeta.fc.2"),
-    (r"\.shortcut_conv$", ".shortcut.0"),
-    (r"\.shortcut_bn$", ".shortcut.1"),
-)
-_IMAGENET = (
-    *_COMMON,
-    (r"\.conv_asd_squeeze$", ".binary_conv.beta.fc.0"),
-    (r"\.conv_asd_excite$", ".binary_conv.beta.fc.2"),
-    (r"\.conv$", ".binary_conv"),
-    (r"\.bn$", ".bn1"),
-    (r"\.shortcut_conv$", ".downsample.1"),
-    (r"\.shortcut_bn$", ".downsample.2"),
-    (r"^logits$", "fc"),
-)
-_TORCHVISION = (
-    *_COMMON,
-    (r"\.shortcut_conv$", ".downsample.0"),
-    (r"\.shortcut_bn$", ".downsample.1"),
-    (r"^logits$", "fc"),
-)
-_MODULES = {
-    "resnet20": (*_CIFAR, (r"^logits$", "linear")),
-    "cifar_resnet18": (*_CIFAR, (r"^logits$", "linear")),
-    "vgg_small": (*_CIFAR, (r"^logits$", "fc")),
-    "resnet18": _IMAGENET,
-    "resnet34": _IMAGENET,
-    "float_resnet34": _TORCHVISION,
-}
 _PARAMETERS = {
     "kernel": "weight",
     "bias": "bias",
@@ -75,7 +45,8 @@ class _Entry(NamedTuple):
 def load_torch_checkpoint(model: tf.keras.Model, source: str | os.PathLike | Mapping[str, Any]) -> list[str]:
     """Loads a checkpoint of the authors' network into a model of the zoo.
 
-    Everything is checked before the first weight is assigned.
+    Everything is checked before the first weight is assigned. If the model's description does not say how its images
+    are prepared, it says so afterwards, as the authors prepare them for CIFAR-10 or ImageNet.
 
     !!! example
         ```python
@@ -87,22 +58,23 @@ def load_torch_checkpoint(model: tf.keras.Model, source: str | os.PathLike | Map
         model: `VGGSmall`, `ResNet20`, `CifarResNet18`, `ResNet18` or `ResNet34`, in either stage of training, or
             `FloatResNet34`, whose layout is torchvision's.
         source: a file that `torch.save` wrote (`.pth`, `.th`, `.pth.tar`), which needs PyTorch and is refused if it
-            holds anything but data; a `.npz` file; or a mapping of names to arrays. The prefix `module.` is optional,
-            and so is a dictionary around it with the key `state_dict`.
+            holds anything but data; a `.npz` file; or a mapping of names to arrays. The weights may lie in dictionaries
+            inside dictionaries, under whatever key, and their names may have the prefixes that `nn.DataParallel`,
+            `torch.compile` and a module around the network give them.
 
     # Returns
         The names of the entries that the model has no use for: batch normalization's counters of batches, and WSD's α
         where the model's weights are float.
 
     # Raises
-        ValueError: if the source cannot be read, or listing all entries that are missing, surplus or of another shape.
+        ValueError: if the source cannot be read, or naming the entries that are missing, surplus or of another shape.
         ImportError: if PyTorch is needed and not installed.
 
     # References
         - [The authors' training code](https://arxiv.org/abs/2103.02394)
     """
-    state = _state_dict(source)
     entries = _entries(model)
+    state = _state_dict(source, entries)
     float_weights = not any(key.endswith(".alpha") for key in entries)
     unused = [key for key in state if _is_unused(key, float_weights) and key not in entries]
     problems = [f"missing {key}" for key in entries if key not in state]
@@ -113,9 +85,12 @@ def load_torch_checkpoint(model: tf.keras.Model, source: str | os.PathLike | Map
         if key in state and state[key].shape != entry.shape
     ]
     if problems:
-        raise ValueError(f"`source` must hold the weights of {model.name}. Received: {', '.join(problems)}.")
+        raise ValueError(f"`source` must hold the weights of {model.name}. Received: {_first(problems)}.")
     for key, entry in entries.items():
         entry.weight.assign(entry.to_keras(state[key]))
+    if model.description.preprocessing is None:  # the authors', on CIFAR-10 and on ImageNet
+        small = max(model.description.input_shape[:2]) < SMALLEST_PHOTOGRAPH
+        model.description = model.description.replace(preprocessing=SMALL_IMAGES if small else PHOTOGRAPHS)
     return sorted(unused)
 
 
@@ -144,13 +119,15 @@ def _is_unused(key: str, float_weights: bool) -> bool:
 
 def _entries(model: tf.keras.Model) -> dict[str, _Entry]:
     """The state dict's entries of `model`, by name."""
-    if model.name not in _MODULES:
-        raise ValueError(f"`model` must be one of {', '.join(_MODULES)}. Received: {model.name}.")
+    description = getattr(model, "description", None)
+    if not isinstance(description, NetworkDescription):
+        raise ValueError(f"`model` must be a network that the zoo built. Received: {model.name}.")
+    names = architecture(description.architecture).factory.checkpoint_names
     entries = {}
     for name, weight in named_weights(model).items():
         layer, parameter = name.rsplit("/", 1)
         module = layer
-        for pattern, replacement in _MODULES[model.name]:
+        for pattern, replacement in names:
             module = re.sub(pattern, replacement, module)
         key = f"{module}.{_PARAMETERS[parameter]}"
         if module.endswith(".binary_conv") and parameter == "kernel":
@@ -166,8 +143,10 @@ def _entry(model: tf.keras.Model, layer: str, key: str, weight: tf.Variable) -> 
     if len(shape) == 4 and key.endswith(".weight"):
         height, width, inputs, outputs = shape
         return _Entry(weight, (outputs, inputs, height, width), _hwio, _oihw)
-    if layer == "logits" and model.name == "vgg_small" and key.endswith(".weight"):
-        return _dense_after_flatten(weight, model.get_layer("flatten").input_shape[1:])
+    if layer == "logits" and len(shape) == 2:
+        before = model.get_layer(layer).input.node.layer
+        if isinstance(before, tf.keras.layers.Flatten):
+            return _dense_after_flatten(weight, before.input_shape[1:])
     if len(shape) == 2:
         return _Entry(weight, shape[::-1], np.transpose, np.transpose)
     return _Entry(weight, (weight.shape.num_elements(),), lambda value: value.reshape(shape), np.ravel)
@@ -204,19 +183,56 @@ def _dense_after_flatten(weight: tf.Variable, features: tuple[int, int, int]) ->
     )
 
 
-def _state_dict(source: str | os.PathLike | Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The entries of `source` without their prefix, as arrays."""
+def _first(problems: list[str], count: int = 3) -> str:
+    more = f" and {len(problems) - count} more" if len(problems) > count else ""
+    return ", ".join(problems[:count]) + more
+
+
+def _state_dict(source: str | os.PathLike | Mapping[str, Any], expected: Iterable[str]) -> dict[str, np.ndarray]:
+    """The entries of `source` under the names that `expected` has, as arrays."""
     raw = source if isinstance(source, Mapping) else _read(Path(source))
-    raw = raw.get("state_dict", raw) if isinstance(raw, Mapping) else raw
-    if not isinstance(raw, Mapping) or not raw:
+    found = [(key, _unwrapped(names), entries) for key, names, entries in _mappings(raw)]
+    if not found:
         raise ValueError(f"`source` must hold a mapping of names to arrays. Received: {type(raw).__name__}.")
+    fits = [len(set(expected) & set(names)) for _, names, _ in found]
+    best = [candidate for candidate, fit in zip(found, fits) if fit == max(fits)]
+    if len(best) > 1:
+        keys = [key for key, *_ in best]
+        preferred = [key for key in WEIGHTS_KEYS if keys.count(key) == 1]
+        if not preferred:
+            raise ValueError(f"`source` must hold the weights of one network. Received: {', '.join(keys)}.")
+        best = [best[keys.index(preferred[0])]]
+    _, names, entries = best[0]
     state: dict[str, np.ndarray] = {}
-    for name, value in raw.items():
-        key = str(name).removeprefix(PREFIX)
-        if key in state:
-            raise ValueError(f"`source` must hold each entry once. Received: {key} with and without {PREFIX!r}.")
-        state[key] = _array(key, value)
+    for name, value in zip(names, entries):
+        if name in state:
+            raise ValueError(f"`source` must hold each entry once. Received: {name} with and without a prefix.")
+        state[name] = _array(name, value)
     return state
+
+
+def _mappings(raw: Any, key: str = "") -> Iterator[tuple[str, list[str], list[Any]]]:
+    """The key, the names and the values of each mapping inside mappings that holds anything but mappings."""
+    if not isinstance(raw, Mapping):
+        return
+    inner = {name: value for name, value in raw.items() if isinstance(value, Mapping)}
+    values = {str(name): value for name, value in raw.items() if name not in inner}
+    if values and (not inner or any(map(_is_array, values.values()))):
+        yield key, list(values), list(values.values())
+    for name, value in inner.items():
+        yield from _mappings(value, str(name))
+
+
+def _is_array(value: Any) -> bool:
+    return getattr(value, "ndim", 0) > 0
+
+
+def _unwrapped(names: list[str]) -> list[str]:
+    """Names without what wrappers put into them, nor a first part that they all have."""
+    parts = [[part for part in name.split(".") if part not in WRAPPERS] for name in names]
+    while len({part[0] for part in parts if part}) == 1 and all(len(part) > 2 for part in parts):
+        parts = [part[1:] for part in parts]
+    return [".".join(part) for part in parts]
 
 
 def _array(key: str, value: Any) -> np.ndarray:
@@ -241,9 +257,33 @@ def _read(path: Path) -> Any:
         raise
     except Exception as error:  # zipfile, pickle, numpy and torch raise many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if match := re.search(r"GLOBAL (\S+)", str(error)):  # torch's own text is a page long
+            reason = f"with an object of {match[1]}"
         raise ValueError(
-            f"`source` must be a checkpoint that holds arrays only. Received: {str(path)!r}, {reason}"
+            f"`source` must be a checkpoint that holds arrays only. Received: {str(path)!r}, {reason}."
         ) from error
+
+
+class _Unread:
+    """Stands for an object beside the weights; what the file gives to make it of is thrown away.
+
+    The object's own class would not do: a `numpy.dtype` takes any state that a file has for it, and then reads memory
+    where the file says.
+    """
+
+    def __init__(self, *arguments: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+
+_UNREAD = (
+    "argparse.Namespace",
+    "numpy.dtype",
+    "numpy.ndarray",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+)
 
 
 def _load_with_torch(path: Path) -> Any:
@@ -253,4 +293,5 @@ def _load_with_torch(path: Path) -> Any:
         raise ImportError(
             f"Reading {str(path)!r} must have PyTorch: pip install sdbnn_larq[torch]. Received: {error}."
         ) from error
-    return torch.load(path, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals([(_Unread, name) for name in _UNREAD]):
+        return torch.load(path, map_location="cpu", weights_only=True)

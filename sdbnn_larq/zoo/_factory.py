@@ -43,6 +43,15 @@ class SDBNNFactory(ModelFactory):
 
     name: str  # the model's, and that of its weights
     image_size: int
+    # Regular expressions from the names of layers to those of modules in a PyTorch checkpoint, applied in turn; here
+    # what the authors' CIFAR-10 networks share.
+    checkpoint_names: tuple[tuple[str, str], ...] = (
+        (r"^layer(\d)_(\d+)_", r"layer\1.\2."),
+        (r"_asd_squeeze$", ".dybeta.fc.0"),
+        (r"_asd_excite$", ".dybeta.fc.2"),
+        (r"\.shortcut_conv$", ".shortcut.0"),
+        (r"\.shortcut_bn$", ".shortcut.1"),
+    )
 
     input_quantizer: str = "ede_sign"
     kernel_quantizer: str = "ede_sign"

@@ -18,6 +18,7 @@ class CifarResNet18Factory(SDBNNFactory):
 
     name = "cifar_resnet18"
     image_size = 32
+    checkpoint_names = (*SDBNNFactory.checkpoint_names, (r"^logits$", "linear"))
     filters: int = Field(64)  # of the first stage
 
     def body(self, x: tf.Tensor) -> tf.Tensor:

@@ -20,6 +20,12 @@ class FloatResNet34Factory(SDBNNFactory):
     name = "float_resnet34"
     image_size = 224
     blocks = (3, 4, 6, 3)
+    checkpoint_names = (
+        (r"^layer(\d)_(\d+)_", r"layer\1.\2."),
+        (r"\.shortcut_conv$", ".downsample.0"),
+        (r"\.shortcut_bn$", ".downsample.1"),
+        (r"^logits$", "fc"),
+    )
 
     def body(self, x: tf.Tensor) -> tf.Tensor:
         # The 7×7 convolution at stride 2 with 3 zeros on every side; the last row and column are never reached.

@@ -20,6 +20,16 @@ class ResNet18Factory(SDBNNFactory):
 
     name = "resnet18"
     image_size = 224
+    checkpoint_names = (
+        (r"^layer(\d)_(\d+)_", r"layer\1.\2."),
+        (r"\.conv_asd_squeeze$", ".binary_conv.beta.fc.0"),
+        (r"\.conv_asd_excite$", ".binary_conv.beta.fc.2"),
+        (r"\.conv$", ".binary_conv"),
+        (r"\.bn$", ".bn1"),
+        (r"\.shortcut_conv$", ".downsample.1"),
+        (r"\.shortcut_bn$", ".downsample.2"),
+        (r"^logits$", "fc"),
+    )
     blocks = (4, 4, 4, 4)
 
     input_quantizer = "approx_sign"

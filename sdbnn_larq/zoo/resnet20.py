@@ -18,6 +18,7 @@ class ResNet20Factory(SDBNNFactory):
 
     name = "resnet20"
     image_size = 32
+    checkpoint_names = (*SDBNNFactory.checkpoint_names, (r"^logits$", "linear"))
     filters: int = Field(16)  # of the first stage
     # Initial γ of the batch normalisations before a sum. At 1, as the authors have it, 44 % of an untrained network's
     # sums leave the range that hard tanh passes on, at 0.1 8 %: a short training goes further.

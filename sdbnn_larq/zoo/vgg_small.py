@@ -19,6 +19,8 @@ class VGGSmallFactory(SDBNNFactory):
 
     name = "vgg_small"
     image_size = 32
+    checkpoint_names = (*SDBNNFactory.checkpoint_names, (r"^logits$", "fc"))
+
     kernel_initializer = HE_NORMAL_FAN_OUT
     float_initializer = HE_NORMAL_FAN_OUT
     asd_initializer = TORCH_DEFAULT
