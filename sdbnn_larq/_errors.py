@@ -30,6 +30,7 @@ def is_foreseen(error: BaseException) -> bool:
 
 def one_line(error: BaseException) -> str:
     """The first paragraph of an error's message as one line, without terminal codes."""
-    paragraph = click.unstyle(str(error)).strip().split("\n\n")[0]
+    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    paragraph = click.unstyle(message).strip().split("\n\n")[0]
     text = " ".join(line.strip() for line in paragraph.splitlines()) or type(error).__name__
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
