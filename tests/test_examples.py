@@ -1,7 +1,8 @@
-"""The Python examples of the README and of public docstrings run."""
+"""The Python examples of the README, of the documentation and of public docstrings run."""
 
 import inspect
 import re
+import shutil
 import textwrap
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,14 +35,16 @@ def examples():
         for name in module.__all__:
             for block in BLOCK.findall(inspect.getdoc(getattr(module, name)) or ""):
                 yield pytest.param(textwrap.dedent(block), id=name)
-    readme = Path(__file__).parent.parent / "README.md"
-    for i, block in enumerate(BLOCK.findall(readme.read_text())):
-        yield pytest.param(block, id=f"README-{i}")
+    root = Path(__file__).parent.parent
+    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
+        for i, block in enumerate(BLOCK.findall(page.read_text("utf-8"))):
+            yield pytest.param(block, id=f"{page.stem}-{i}")
 
 
 @pytest.mark.parametrize("code", list(examples()))
-def test_example(code, tmp_path, monkeypatch):
+def test_example(code, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(photographs / "china" / "0.jpg", "photo.jpg")
     model = zoo.ResNet20()
     model.compile("sgd", "sparse_categorical_crossentropy")
     images, labels = tf.random.normal((2, 32, 32, 3)), np.arange(2)

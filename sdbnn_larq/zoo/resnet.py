@@ -157,8 +157,29 @@ def ResNet34(
 ) -> tf.keras.models.Model:
     """Instantiates SD-BNN's ResNet-34 architecture for 224×224 images.
 
-    It has 22 377 000 parameters; the authors give no accuracy for it. Arguments, return value and errors are those of
-    `ResNet18`.
+    It has 22 377 000 parameters. The authors give no accuracy for it.
+
+    # Arguments
+        input_shape: shape of the image, `(224, 224, 3)` if `None`. It should have 3 channels.
+        input_tensor: optional Keras tensor to use as image input for the model: the output of `layers.Input()`, or of
+            layers of your own behind one, which then become part of the model.
+        weights: `None` (random initialization), the path or URL (`https://`, `file://`) of a file of packed
+            (`.safetensors`) or Keras (`.h5`) weights, or a tag of published weights, e.g. `"imagenet"`.
+        include_top: whether to include the fully-connected layer at the top of the network.
+        num_classes: number of classes; used only if `include_top`.
+        classifier_activation: `"softmax"`, or `None` for logits.
+        self_distribution: `"both"`, or only that of the `"activation"` or the `"weight"`, or `None`.
+        binary_weights: `False` for 1-bit activations with float weights, the first stage of a two-stage training.
+        binary: `False` for the float twin: the same topology without any quantizer.
+        asd_mode: `"dynamic"`, a shift that the activations decide, or `"static"`, a learned constant.
+        asd_reduction: channels for each hidden unit of Activation Self-Distribution.
+        wsd_scale: factor of Weight Self-Distribution's shift.
+
+    # Returns
+        A Keras model instance.
+
+    # Raises
+        ValueError: in case of an invalid argument, or of weights that do not fit.
 
     # References
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
