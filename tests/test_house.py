@@ -17,6 +17,7 @@ from sdbnn_larq import training, zoo
 from sdbnn_larq.cli import main
 from sdbnn_larq.convert.targets import TARGETS
 from sdbnn_larq.weights import published
+from sdbnn_larq.zoo._factory import SDBNNFactory
 
 # isort: split
 import zookeeper.tf
@@ -154,6 +155,7 @@ def test_architecture_is_complete(found):
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters)
     assert Path(inspect.getfile(found.factory)) == Path(inspect.getfile(found.function))
     assert f"| `{found.name}` |" in text("docs/models.md") or not found.listed
+    assert found.factory.checkpoint_names is not SDBNNFactory.checkpoint_names, "no mapping to a checkpoint's names"
     in_recipes = any(found.factory.__name__ in path.read_text("utf-8") for path in RECIPES)
     assert in_recipes or found.name in WITHOUT_RECIPE
 

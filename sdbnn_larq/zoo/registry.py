@@ -8,11 +8,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from sdbnn_larq.weights import published
+
+if TYPE_CHECKING:
+    from sdbnn_larq.zoo._factory import SDBNNFactory
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Architecture:
 
     name: str
     function: Callable[..., tf.keras.Model]
-    factory: type
+    factory: "type[SDBNNFactory]"
     listed: bool
 
     @property
@@ -40,7 +43,7 @@ class Architecture:
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
-def register(factory: type, listed: bool = True) -> Callable[[Callable], Callable]:
+def register(factory: "type[SDBNNFactory]", listed: bool = True) -> Callable[[Callable], Callable]:
     """Decorates the public function of an architecture.
 
     # Arguments
