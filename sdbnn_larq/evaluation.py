@@ -1,10 +1,8 @@
 """A trained network on images: what the command line and a notebook both call."""
 
-import itertools
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,8 +12,8 @@ import tensorflow as tf
 from zookeeper.tf import Dataset
 
 from sdbnn_larq import convert, zoo
-from sdbnn_larq.preprocessing import fit, known_preprocessing, normalize, read_image
-from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.preprocessing import known_preprocessing, normalize
+from sdbnn_larq.training.evaluation_data import pixel_batches
 from sdbnn_larq.weights import NetworkDescription, describe
 
 BATCH = 250  # images
@@ -124,7 +122,8 @@ def evaluate(network: Network, dataset: Dataset) -> Accuracy:
     takes_pixels = getattr(network, "dtype", None) == np.uint8
     preprocessing = known_preprocessing(description)
     run, right, count = runner(network), 0, 0
-    for pixels, labels in test_pixels(dataset, description):
+    data, _ = pixel_batches(dataset, "test", description.input_shape, preprocessing, BATCH)
+    for pixels, labels in data.as_numpy_iterator():
         inputs = pixels if takes_pixels else normalize(pixels, preprocessing)
         right += int(np.sum(np.argmax(run(inputs), axis=-1) == labels))
         count += len(labels)
@@ -145,21 +144,3 @@ def _check_classes(description: NetworkDescription, outputs: int, dataset: Datas
                 f"`dataset` must have the model's classes in their order. Received: {name}, whose class {label} is "
                 f"{str(got)!r}, not {expected!r}."
             )
-
-
-def test_pixels(dataset: Dataset, description: NetworkDescription) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """Batches of a test set as the network sees them: uint8 `(n, height, width, 3)` and integer labels."""
-    import tensorflow_datasets as tfds
-
-    data, _ = dataset.test(decoders={"image": tfds.decode.SkipDecoding()})
-    check_examples(data, f"{type(dataset).__name__}'s test split", dataset.num_classes, description.input_shape)
-    size, preprocessing = description.input_shape[:2], known_preprocessing(description)
-
-    def pixels(image: np.ndarray | bytes) -> np.ndarray:
-        return fit(read_image(image) if isinstance(image, bytes) else image, size, preprocessing)
-
-    examples = data.prefetch(BATCH).as_numpy_iterator()
-    with ThreadPoolExecutor() as threads:  # Pillow decodes without Python's lock
-        while batch := list(itertools.islice(examples, BATCH)):
-            labels = np.array([example["label"] for example in batch])
-            yield np.stack(list(threads.map(pixels, (example["image"] for example in batch)))), labels

@@ -8,9 +8,29 @@ import sdbnn_larq  # noqa: F401  (Keras 2, before a test imports Larq)
 
 # isort: split
 import larq as lq
+import numpy as np
 import pytest
 import sklearn.datasets
 import tensorflow as tf
+from PIL import Image
+
+
+def write_images(folder, count=10, color=None, suffix=".jpg", size=(40, 36)):
+    """Writes images, of noise or of one colour, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draw = np.random.RandomState(len(folder.name))
+    for i in range(count):
+        pixels = draw.randint(0, 256, (*size, 3)) if color is None else np.broadcast_to(color, (*size, 3))
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}{suffix}")
+
+
+@pytest.fixture
+def class_folders(tmp_path):
+    """A folder of two classes of ten red or blue images each."""
+    folder = tmp_path / "images"
+    write_images(folder / "red", color=(255, 0, 0), suffix=".png")
+    write_images(folder / "blue", color=(0, 0, 255), suffix=".png")
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -29,8 +49,6 @@ def latent_weights():
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory):
     """A folder of two classes of ten parts each of a photograph, one of them a grey PNG and one a CMYK JPEG."""
-    from PIL import Image
-
     directory = tmp_path_factory.mktemp("photographs")
     for name in ("china", "flower"):
         photo = tf.io.decode_jpeg((Path(sklearn.datasets.__file__).parent / f"images/{name}.jpg").read_bytes()).numpy()

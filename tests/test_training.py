@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from zookeeper import configure
 
-from sdbnn_larq.training import SGDL2, Cifar10, Digits, ImageFolder
+from sdbnn_larq.training import SGDL2, Cifar10, Digits
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.preprocessing import normalize, random_shift_and_flip
 
@@ -16,20 +16,6 @@ from sdbnn_larq.training.preprocessing import normalize, random_shift_and_flip
 def configured(component, **fields):
     configure(component, fields)
     return component
-
-
-def write_image(path, color, size=(40, 36)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.broadcast_to(np.array(color, np.uint8), (*size, 3))
-    path.write_bytes(tf.io.encode_png(pixels).numpy())
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name, color in (("red", (255, 0, 0)), ("blue", (0, 0, 255))):
-        for i in range(10):
-            write_image(tmp_path / name / f"{i}.png", color)
-    return tmp_path
 
 
 def test_sgd_decays_through_the_momentum_as_pytorch_does():
@@ -78,32 +64,6 @@ def test_digits_are_split_without_overlap():
         assert images.dtype == np.uint8
         assert np.bincount(labels, minlength=10).min() >= 0.08 * len(labels)
     assert splits["train"][0].max() == 255
-
-
-def test_image_folder(folder):
-    dataset = configured(ImageFolder(), directory=str(folder))
-    assert dataset.class_names == ["blue", "red"]
-    images, labels = dataset.splits["train"]
-    assert np.bincount(labels).tolist() == [8, 8]
-    np.testing.assert_array_equal(images[labels == 1][0, 0, 0], (255, 0, 0))
-
-
-def test_unreadable_image_is_named_once_or_refused(folder, capsys):
-    (folder / "red" / "broken.png").write_bytes(b"no image")
-    configured(ImageFolder(), directory=str(folder)).train()
-    assert capsys.readouterr().err.count("broken.png") == 1
-    with pytest.raises(ValueError, match=r"strict.*broken\.png"):
-        configured(ImageFolder(), directory=str(folder), strict=True).train()
-
-
-def test_empty_and_missing_folders(tmp_path):
-    (tmp_path / "a").mkdir()
-    with pytest.raises(ValueError, match="at least one readable image"):
-        configured(ImageFolder(), directory=str(tmp_path)).train()
-    with pytest.raises(ValueError, match="one sub-folder a class"):
-        configured(ImageFolder(), directory=str(tmp_path / "a")).train()
-    with pytest.raises(ValueError, match="no folder"):
-        configured(ImageFolder(), directory=str(tmp_path / "b")).train()
 
 
 def examples(image=None, label=0):
@@ -165,9 +125,16 @@ def test_data_check_decodes_pictures():
     png = tf.io.encode_png(tf.zeros((5, 6, 1), tf.uint8)).numpy()
     check_examples(pictures(jpeg, png), "it", 1, (8, 8, 3))
     for bad in (jpeg[: len(jpeg) // 2], b"no image", b""):
-        with pytest.raises(ValueError, match=r"readable.*after 2 good images") as error:
+        with pytest.raises(ValueError, match=r"whole JPEG.*after 2 good images of it") as error:
             check_examples(pictures(jpeg, png, bad, jpeg), "it", 1, (8, 8, 3))
         assert "\n" not in str(error.value)
+
+
+def test_data_check_of_images_that_are_resized():
+    check_examples(of_shapes((9, 8, 3), (8, 8, 3)), "it", 1, None)
+    for bad in (examples(), examples(np.zeros((8, 8), np.uint8)), examples(np.zeros((8, 8, 4), np.uint8))):
+        with pytest.raises(ValueError, match=r"files or uint8 \(height, width, 3\)"):
+            check_examples(bad, "it", 1, None)
 
 
 def test_cifar10_without_its_files_says_where_it_looked(tmp_path):

@@ -5,24 +5,28 @@ the first `PICTURES` are decoded.
 """
 
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq.training._pillow import decoded_image
+
 BATCH = 1024
 PICTURES = 256
 
 
-def check_examples(dataset: tf.data.Dataset, name: str, num_classes: int, image_shape: tuple[int, ...]) -> None:
+def check_examples(dataset: tf.data.Dataset, name: str, num_classes: int, image_shape: tuple[int, ...] | None) -> None:
     """Checks shapes, finiteness and labels of a data set of dictionaries.
 
     # Arguments
         dataset: examples with a `label`, an integer, and an `image`: an array, or a string, the bytes of a picture.
         name: of the data set, for the errors.
         num_classes: labels must be from 0 to this minus 1.
-        image_shape: height, width and channels that the model takes; encoded pictures may have any size.
+        image_shape: height, width and channels of all arrays, as the model takes them; None for 8-bit pixels with 3
+            channels, which are resized. Encoded pictures may have any size.
 
     # Raises
         ValueError: naming the first example that does not fit.
@@ -32,10 +36,13 @@ def check_examples(dataset: tf.data.Dataset, name: str, num_classes: int, image_
         raise ValueError(f"An example of {name} must be a dictionary with `image` and `label`. Received: {spec}.")
     if not (spec["label"].dtype.is_integer and spec["label"].shape.is_compatible_with(())):
         raise ValueError(f"Labels of {name} must be integers. Received: {spec['label']}.")
-    shape: tuple[int, ...] | None = tuple(image_shape)
+    shape = None if image_shape is None else tuple(image_shape)
     step = BATCH
     if spec["image"].dtype == tf.string:
         dataset, shape, step = dataset.take(PICTURES).map(_decode, num_parallel_calls=2), None, 1
+    elif shape is None:
+        if spec["image"].dtype != tf.uint8 or not spec["image"].shape.is_compatible_with((None, None, 3)):
+            raise ValueError(f"Images of {name} must be files or uint8 (height, width, 3). Received: {spec['image']}.")
     elif not spec["image"].shape.is_compatible_with(shape):
         raise ValueError(f"Images of {name} must have the shape {shape}. Received: {spec['image'].shape}.")
 
@@ -51,9 +58,7 @@ def check_examples(dataset: tf.data.Dataset, name: str, num_classes: int, image_
                 raise ValueError(_fault(example, count, name, num_classes, shape))
             count += len(good)
     except tf.errors.OpError as error:
-        raise ValueError(
-            f"Images of {name} must be readable. Received: {reason(error)} after {count} good images."
-        ) from error
+        raise ValueError(f"{reason(error)} It comes after {count} good images of {name}.") from error
     if not count:
         raise ValueError(f"{name} must hold at least one image. Received: none.")
 
@@ -67,19 +72,21 @@ def readable_pictures() -> Iterator[None]:
         if "IteratorGetNext" not in str(error):  # not the data's
             raise
         raise ValueError(
-            f"All images must be readable. Received: {reason(error)}; without that image the same command goes on "
-            "from the last checkpoint."
+            f"{reason(error)} Without that image the same command goes on from the last checkpoint."
         ) from error
 
 
 def reason(error: tf.errors.OpError) -> str:
-    """What TensorFlow says of a picture, without where in its graph."""
-    return error.message.partition("\n\t [[")[0].splitlines()[-1].split("}} ")[-1]
+    """What Pillow or TensorFlow says of a picture, without where in its graph."""
+    raised = re.search(r"ValueError: (.*)", error.message)  # in Python
+    if raised:
+        return raised[1]
+    said = error.message.partition("\n\t [[")[0].splitlines()[-1].split("}} ")[-1]
+    return f"All images must be readable. Received: {said.rstrip('.')}."
 
 
 def _decode(example: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    image = tf.io.decode_image(example["image"], channels=3, expand_animations=False)
-    return {"image": image, "label": example["label"]}
+    return {"image": decoded_image(example), "label": example["label"]}
 
 
 def _are_good(batch: dict[str, tf.Tensor], num_classes: int, shape: tuple[int, ...] | None) -> tf.Tensor:

@@ -1,17 +1,24 @@
 """The data sets that the tasks train on, each with a training, a validation and a test split.
 
-An example is a dictionary of `image`, uint8 `(height, width, 3)`, and `label`, an integer from 0.
+An example is a dictionary of `image`, the bytes of an image file or uint8 `(height, width, 3)`, and `label`, an integer
+from 0. Each data set names its `preprocessing`, which turns an image into the input of a network.
 """
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 import tensorflow as tf
 from zookeeper import Field, component
 from zookeeper.core.utils import warn
 from zookeeper.tf import Dataset, TFDSDataset
+
+from sdbnn_larq.preprocessing import fit
+from sdbnn_larq.preprocessing import read_image as read_pixels
+from sdbnn_larq.training._class_folders import find_classes, find_images, find_parts, shortened
+from sdbnn_larq.weights.description import PHOTOGRAPHS, SMALL_IMAGES
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -20,7 +27,7 @@ class PreparedTFDS(TFDSDataset):
     """Base class of data sets that TensorFlow Datasets has prepared on this machine.
 
     Nothing is downloaded unless `download=True`; `data_dir`, or else the environment variable `TFDS_DATA_DIR`, says
-    where the prepared set lies.
+    where the prepared set lies. Images stay encoded, so that every network's are decoded in the same way.
     """
 
     @property
@@ -39,13 +46,14 @@ class PreparedTFDS(TFDSDataset):
                 f"Received: data_dir={self.data_dir!r}; there is no {builder.data_path}."
             )
         # The files are read in order: the pipeline shuffles.
-        return builder.as_dataset(split=split, decoders=decoders)
+        return builder.as_dataset(split=split, decoders=decoders or {"image": tfds.decode.SkipDecoding()})
 
 
 @component
 class Cifar10(PreparedTFDS):
     """CIFAR-10 through TensorFlow Datasets: 45,000 images to train on, 5,000 to validate, 10,000 to test."""
 
+    preprocessing = SMALL_IMAGES
     name = Field("cifar10:3.0.2")
     train_split = Field("train[:45000]")
     validation_split = Field("train[45000:]")
@@ -53,8 +61,8 @@ class Cifar10(PreparedTFDS):
     image_shape = (32, 32, 3)
 
 
-class ArrayDataset(Dataset):
-    """Base class of data sets that lie in memory as arrays."""
+class DividedDataset(Dataset):
+    """Base class of data sets that are divided here into training, validation and test."""
 
     validation_fraction: float = Field(0.1)
     test_fraction: float = Field(0.1)
@@ -68,39 +76,57 @@ class ArrayDataset(Dataset):
     def num_classes(self) -> int:
         return len(self.class_names)
 
-    def read(self) -> Arrays:
-        """All images and labels."""
+    @property
+    def place(self) -> str:
+        """Where the images lie, for errors."""
+        return ""
+
+    def find_splits(self) -> dict[str, Arrays]:
+        """Images and labels of each split."""
         raise NotImplementedError
 
     @property
     def splits(self) -> dict[str, Arrays]:
-        """A fixed division that keeps the classes' shares."""
+        """Images, or their paths, and labels by split: `"train"`, `"validation"` and `"test"`."""
         if not hasattr(self, "_splits"):
-            if min(self.validation_fraction, self.test_fraction) <= 0:
-                raise ValueError("`validation_fraction` and `test_fraction` must be greater than 0.")
-            if self.validation_fraction + self.test_fraction >= 1:
-                raise ValueError("`validation_fraction` and `test_fraction` must sum to less than 1.")
-            images, labels = self.read()
-            order = np.random.RandomState(0).permutation(len(labels))
-            order = order[np.argsort(labels[order], kind="stable")]
-            place = np.empty(len(labels))  # of an image among those of its class, from 0 to 1
-            for label in np.unique(labels):
-                members = order[labels[order] == label]
-                place[members] = (np.arange(len(members)) + 0.5) / len(members)
-            bounds = {
-                "train": (0.0, 1 - self.validation_fraction - self.test_fraction),
-                "validation": (1 - self.validation_fraction - self.test_fraction, 1 - self.test_fraction),
-                "test": (1 - self.test_fraction, 1.0),
-            }
-            self._splits = {}
-            for name, (low, high) in bounds.items():
-                chosen = (low <= place) & (place < high)
-                if not chosen.any():
-                    raise ValueError(
-                        f"A data set must have enough images for its {name} split. Received: {len(labels)} images."
-                    )
-                self._splits[name] = images[chosen], labels[chosen]
+            self._splits = self.find_splits()
         return self._splits
+
+    def divided(self, images: np.ndarray, labels: np.ndarray, wanted: Sequence[str]) -> dict[str, Arrays]:
+        """A fixed division that keeps the classes' shares, with at least one image of each class in each split.
+
+        # Arguments
+            images: of all classes.
+            labels: theirs.
+            wanted: the splits to take from the images, of `"validation"` and `"test"`; `"train"` has the others.
+
+        # Raises
+            ValueError: if a fraction does not fit, or if a class has fewer images than there are splits.
+        """
+        fractions = [getattr(self, f"{name}_fraction") if name in wanted else 0.0 for name in ("validation", "test")]
+        for name in wanted:
+            if getattr(self, f"{name}_fraction") <= 0:
+                raise ValueError("`validation_fraction` and `test_fraction` must be greater than 0.")
+        if sum(fractions) >= 1:
+            raise ValueError("`validation_fraction` and `test_fraction` must sum to less than 1.")
+        bounds = 1 - fractions[0] - fractions[1], 1 - fractions[1]
+        order = np.random.RandomState(0).permutation(len(labels))
+        split_of = np.empty(len(labels), int)
+        for label, name in enumerate(self.class_names):
+            members = order[labels[order] == label]
+            place = (np.arange(len(members)) + 0.5) / len(members)  # in its class, from 0 to 1
+            counts = np.bincount(np.digitize(place, bounds), minlength=3)
+            counts[1:] = np.maximum(counts[1:], [split in wanted for split in ("validation", "test")])
+            counts[0] = len(members) - counts[1] - counts[2]
+            if counts[0] < 1:
+                raise ValueError(
+                    f"Each class must have at least {1 + len(wanted)} images, one for each of "
+                    f"{', '.join(['train', *wanted])}. Received: {len(members)} of {name!r}{self.place}."
+                )
+            split_of[members] = np.repeat([0, 1, 2], counts)
+        names = [name for name in ("train", "validation", "test") if name == "train" or name in wanted]
+        chosen = {name: split_of == ("train", "validation", "test").index(name) for name in names}
+        return {name: (images[mask], labels[mask]) for name, mask in chosen.items()}
 
     def _load(self, split: str) -> tuple[tf.data.Dataset, int]:
         images, labels = self.splits[split]
@@ -117,9 +143,10 @@ class ArrayDataset(Dataset):
 
 
 @component
-class Digits(ArrayDataset):
+class Digits(DividedDataset):
     """scikit-learn's 1,797 hand-written digits, enlarged from 8×8 to 32×32; they come with the library."""
 
+    preprocessing = SMALL_IMAGES
     test_fraction: float = Field(0.2)
     image_shape = (32, 32, 3)
 
@@ -127,85 +154,89 @@ class Digits(ArrayDataset):
     def class_names(self) -> Sequence[str]:
         return list("0123456789")
 
-    def read(self) -> Arrays:
+    def find_splits(self) -> dict[str, Arrays]:
         from sklearn.datasets import load_digits
 
         digits = load_digits()
         images = tf.image.resize(digits.images[..., None] * (255 / 16), self.image_shape[:2])
-        return np.repeat(np.round(images).astype(np.uint8), 3, axis=-1), digits.target.astype(np.int64)
+        images = np.repeat(np.round(images).astype(np.uint8), 3, axis=-1)
+        return self.divided(images, digits.target.astype(np.int64), ("validation", "test"))
 
 
-class FolderDataset(ArrayDataset):
-    """Base class of data sets in a folder with one sub-folder a class."""
+class FolderDataset(DividedDataset):
+    """Base class of data sets in a folder with one sub-folder a class.
+
+    The folder may have a part for training, `train`, and parts for validation and test, `val` and `test`, with one
+    sub-folder a class each. `validation_fraction` and `test_fraction` say which share of the images validate and test
+    where there is no part for it. An example is `image`, the bytes of a file, `label`, and `file`, its path.
+    """
 
     directory: str = Field()
-    strict: bool = Field(False)  # refuse a folder with an unreadable image instead of leaving the image out
+    strict: bool = Field(False)  # refuse a folder with a file that is no image instead of leaving the file out
+
+    @property
+    def place(self) -> str:
+        return f" in {os.fspath(self.directory)!r}"
 
     @property
     def class_names(self) -> Sequence[str]:
-        if not Path(self.directory).is_dir():
-            raise ValueError(
-                f"`directory` must be a folder with one sub-folder a class. Received: {self.directory!r}, "
-                "which is no folder."
-            )
-        names = sorted(
-            entry.name for entry in os.scandir(self.directory) if entry.is_dir() and not entry.name.startswith(".")
-        )
-        if not names:
-            raise ValueError(
-                f"`directory` must have one sub-folder a class. Received: {self.directory!r}, which has none."
-            )
-        return names
+        return find_classes(find_parts(self.directory))
 
-    def read_file(self, path: Path) -> np.ndarray:
-        """What is kept of a file; a ValueError if it is no image."""
-        raise NotImplementedError
+    def find_splits(self) -> dict[str, Arrays]:
+        parts = find_parts(self.directory)
+        names = find_classes(parts)
+        left_out: list[Path] = []
+        splits = {part: self.read_part(folder, names, left_out) for part, folder in parts.items()}
+        if left_out and self.strict:
+            raise ValueError(f"With `strict`, every file must be a whole image. Received: {shortened(left_out)}.")
+        splits |= self.divided(*splits["train"], [name for name in ("validation", "test") if name not in parts])
+        if left_out:
+            warn(f"Left out {len(left_out)} file(s) that are no whole image: {shortened(left_out)}")
+        return splits
 
-    def read(self) -> Arrays:
-        images, labels, unreadable = [], [], []
-        for label, name in enumerate(self.class_names):
-            for path in sorted(Path(self.directory, name).iterdir()):
-                if path.name.startswith(".") or not path.is_file():
-                    continue
-                try:
-                    images.append(self.read_file(path))
-                    labels.append(label)
-                except ValueError:
-                    unreadable.append(str(path))
-        if unreadable and self.strict:
-            raise ValueError(f"With `strict`, every image must be readable. Received: {', '.join(unreadable)}.")
-        if unreadable:
-            warn(f"Left out {len(unreadable)} unreadable image(s): {', '.join(unreadable)}")
-        if not images:
-            raise ValueError(
-                f"`directory` must hold at least one readable image. Received: {self.directory!r}, which holds none."
-            )
-        return np.stack(images), np.array(labels, np.int64)
+    def read_part(self, folder: Path, names: Sequence[str], left_out: list[Path]) -> Arrays:
+        """Paths, as bytes, and labels; files that are no images are added to `left_out`."""
+        paths: list[Path] = []
+        labels: list[int] = []
+        for label, name in enumerate(names):
+            images, others = find_images(folder / name)
+            left_out += others
+            paths += images
+            labels += [label] * len(images)
+        return np.array([os.fsencode(path) for path in paths]), np.array(labels, np.int64)
+
+    def _load(self, split: str) -> tuple[tf.data.Dataset, int]:
+        data, count = super()._load(split)
+        return data.map(
+            lambda x: {"image": tf.io.read_file(x["image"]), "label": x["label"], "file": x["image"]},
+            num_parallel_calls=8,
+        ), count
 
 
 @component
 class ImageFolder(FolderDataset):
-    """Images in a folder with one sub-folder a class, cropped in the middle to a square and resized.
+    """Images in a folder with one sub-folder a class, for networks that take small images.
 
-    They are kept in memory, decoded: 3 kB each at 32 pixels, 150 kB each at 224.
+    The images have the size that the model takes, its `input_shape`; `image_size` sets it too. With the preprocessing
+    `SmallImages` they are kept in memory, decoded: 3 kB each at 32 pixels, 150 kB each at 224.
     """
 
-    image_size: int = Field(32)  # pixels
+    preprocessing = SMALL_IMAGES
+    image_size: Optional[int] = Field(None)  # pixels a side
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        return self.image_size, self.image_size, 3
-
-    def read_file(self, path: Path) -> np.ndarray:
-        return read_image(path, self.image_size)
+    def image_shape(self) -> tuple[int, int, int] | None:
+        if self.image_size is not None and self.image_size < 1:
+            raise ValueError(f"`image_size` must be at least 1. Received: image_size={self.image_size}.")
+        return None if self.image_size is None else (self.image_size, self.image_size, 3)
 
 
 def read_image(path: str | os.PathLike, size: int) -> np.ndarray:
-    """Reads a JPEG, PNG, GIF or BMP file as a square.
+    """Reads an image file as a square, with `read_image` and `fit` of `sdbnn_larq.preprocessing`.
 
     # Arguments
         path: the file.
-        size: pixels of a side.
+        size: pixels of a side. More than 64 are taken as a photograph's, whose borders are cut off as ImageNet's are.
 
     # Returns
         uint8 `(size, size, 3)`, the middle of the image, resized.
@@ -213,11 +244,4 @@ def read_image(path: str | os.PathLike, size: int) -> np.ndarray:
     # Raises
         ValueError: if the file is no image.
     """
-    try:
-        image = tf.io.decode_image(Path(path).read_bytes(), channels=3, expand_animations=False)
-    except (OSError, tf.errors.OpError) as error:
-        raise ValueError(f"An image must be a JPEG, PNG, GIF or BMP file. Received: {str(path)!r}.") from error
-    side = min(image.shape[:2])
-    image = tf.image.resize_with_crop_or_pad(image, side, side)
-    image = tf.image.resize(image, (size, size), antialias=True)
-    return np.clip(np.round(image), 0, 255).astype(np.uint8)
+    return fit(read_pixels(path), (size, size), SMALL_IMAGES if size <= 64 else PHOTOGRAPHS)

@@ -20,13 +20,15 @@ from zookeeper.core.component import base_getattr
 from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
+from sdbnn_larq.preprocessing import normalize
 from sdbnn_larq.training import _provenance
 from sdbnn_larq.training._averaging import Averaging
-from sdbnn_larq.training._data_check import check_examples, readable_pictures
+from sdbnn_larq.training._data_check import readable_pictures
 from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
 from sdbnn_larq.training._run_folder import RunFolder
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Signals, Survival, restore
+from sdbnn_larq.training.evaluation_data import evaluation_of, examples_for, input_shape_of, pixel_batches
 from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.optimizers import SGDL2
 from sdbnn_larq.training.preprocessing import SmallImages
@@ -177,23 +179,28 @@ class TrainSDBNN(Experiment):
         )
         self.validation_batches, _ = self.evaluation_batches("validation")
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of the images that the model is evaluated on."""
+        return input_shape_of(self.model, self.dataset)
+
     def examples(self, split: str) -> tuple[tf.data.Dataset, int]:
-        """The checked examples of a split, and their number."""
-        data, count = getattr(self.dataset, split)(decoders=self.preprocessing.decoders)
-        name = f"{type(self.dataset).__name__}'s {split} split"
-        shape = self.model.input_shape[1:]
-        if hasattr(self.dataset, "image_shape"):  # photographs have any
-            shape = tuple(m or d for m, d in zip(shape, self.dataset.image_shape))
-        check_examples(data, name, self.dataset.num_classes, shape)
-        return data, count
+        """The checked examples of a split, as the preprocessing takes them, and their number."""
+        return examples_for(self.preprocessing, self.dataset, split, self.image_shape)
 
     def evaluation_batches(self, split: str) -> tuple[tf.data.Dataset, int]:
         """A whole split in its order, as the model takes it, and the number of its images."""
-        data, count = self.examples(split)
-        if is_batched(self.preprocessing):
-            data = data.cache().batch(self.batch_size).map(self.prepared)
+        in_memory = is_batched(self.preprocessing)
+        if known := evaluation_of(self.preprocessing):
+            data, count = pixel_batches(self.dataset, split, self.image_shape, known, self.batch_size)
+            data = data.cache() if in_memory else data
+            data = data.map(lambda pixels, labels: (normalize(pixels, known), labels))
         else:
-            data = data.map(self.prepared, num_parallel_calls=8).batch(self.batch_size)
+            data, count = self.examples(split)
+            if in_memory:
+                data = data.cache().batch(self.batch_size).map(self.prepared)
+            else:
+                data = data.map(self.prepared, num_parallel_calls=8).batch(self.batch_size)
         if self.soft_targets:
             data = data.map(self.soft_targets.evaluate)
         return without_autotuner(data.prefetch(2)), count

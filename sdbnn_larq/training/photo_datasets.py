@@ -3,22 +3,21 @@
 They go with the preprocessing `Photos`.
 """
 
-import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from zookeeper import Field, component
 
 from sdbnn_larq.training.datasets import Arrays, FolderDataset, PreparedTFDS
-
-SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")  # how JPEG, PNG, GIF and BMP files begin
+from sdbnn_larq.weights.description import PHOTOGRAPHS
 
 
 @component
 class TFDSPhotos(PreparedTFDS):
     """Any data set of labelled photographs in TensorFlow Datasets, e.g. `name=imagenette`."""
 
+    preprocessing = PHOTOGRAPHS
     name: str = Field()
     train_split = Field("train[:95%]")
     validation_split = Field("train[95%:]")
@@ -37,22 +36,11 @@ class ImageNet(TFDSPhotos):
 
 @component
 class PhotoFolder(FolderDataset):
-    """Photographs of any size in a folder with one sub-folder a class, read from there in every epoch.
+    """Photographs of any size in a folder with one sub-folder a class, read from there in every epoch."""
 
-    At the start only the first bytes of each file are looked at.
-    """
+    preprocessing = PHOTOGRAPHS
 
-    def read_file(self, path: Path) -> np.ndarray:
-        with path.open("rb") as file:
-            if not file.read(4).startswith(SIGNATURES):
-                raise ValueError(f"An image must be a JPEG, PNG, GIF or BMP file. Received: {str(path)!r}.")
-        return np.array(os.fsencode(path))
-
-    def read(self) -> Arrays:
-        paths, labels = super().read()
+    def read_part(self, folder: Path, names: Sequence[str], left_out: list[Path]) -> Arrays:
+        paths, labels = super().read_part(folder, names, left_out)
         order = np.random.RandomState(0).permutation(len(labels))  # the pipeline's shuffling reaches only so far
         return paths[order], labels[order]
-
-    def _load(self, split: str) -> tuple[tf.data.Dataset, int]:
-        data, count = super()._load(split)
-        return data.map(lambda x: {**x, "image": tf.io.read_file(x["image"])}, num_parallel_calls=8), count

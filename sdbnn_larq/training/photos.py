@@ -5,17 +5,19 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from larq_zoo.training.data import CROP_PADDING, IMAGE_SIZE
+from larq_zoo.training.data import IMAGE_SIZE
 from zookeeper import Field, component
 from zookeeper.tf import Preprocessing
 
-from sdbnn_larq.training.preprocessing import normalize
+from sdbnn_larq.preprocessing import normalize
+from sdbnn_larq.training._pillow import decoded_image, fitted_image, jpeg_orientation, upright
+from sdbnn_larq.weights.description import PHOTOGRAPHS
 
 Window = Callable[[tf.Tensor], tf.Tensor]
 
 
 def central_window(shape: tf.Tensor) -> tf.Tensor:
-    """What resizing the shorter side to 256 and cropping the central 224×224 leaves.
+    """The central square that ImageNet's evaluation shows: 224 of 256 parts of the shorter side.
 
     # Arguments
         shape: int32 `(3,)`, height, width and channels of a photograph.
@@ -24,8 +26,7 @@ def central_window(shape: tf.Tensor) -> tf.Tensor:
         int32 `(4,)`: top, left, height and width in pixels.
     """
     height, width, _ = tf.unstack(shape)
-    share = IMAGE_SIZE / (IMAGE_SIZE + CROP_PADDING)
-    side = tf.maximum(tf.cast(share * tf.cast(tf.minimum(height, width), tf.float32), tf.int32), 1)
+    side = tf.maximum(tf.cast(PHOTOGRAPHS.crop * tf.cast(tf.minimum(height, width), tf.float32), tf.int32), 1)
     return tf.stack([(height - side + 1) // 2, (width - side + 1) // 2, side, side])
 
 
@@ -53,26 +54,32 @@ def random_window(shape: tf.Tensor, seed: tf.Tensor, min_area: float) -> tf.Tens
     return tf.where(failed, central_window(shape), tf.concat([begin[:2], size[:2]], axis=0))
 
 
-def decode_window(encoded: tf.Tensor, window: Window) -> tf.Tensor:
-    """Decodes a part of a JPEG, PNG, GIF or BMP file; of a JPEG file nothing but that part.
+def decode_window(example: dict[str, tf.Tensor], window: Window) -> tf.Tensor:
+    """A part of a photograph, upright; of a JPEG file nothing but that part is decoded.
 
     # Arguments
-        encoded: string `()`, the file's bytes.
-        window: gives the part, as `central_window`, for the photograph's shape.
+        example: `image`, string `()`, the bytes of a file, or uint8 `(height, width, 3)`; perhaps `file`, its path.
+        window: gives the part, as `central_window`, for the photograph's shape as it is stored.
 
     # Returns
         uint8 `(height, width, 3)`.
     """
 
-    def decode_jpeg():
-        return tf.image.decode_and_crop_jpeg(encoded, window(tf.image.extract_jpeg_shape(encoded)), channels=3)
-
-    def decode_other():
-        image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    def cut(image):
         top, left, height, width = tf.unstack(window(tf.shape(image)))
         return image[top : top + height, left : left + width]
 
-    return tf.cond(tf.io.is_jpeg(encoded), decode_jpeg, decode_other)
+    def decode_jpeg():
+        part = window(tf.image.extract_jpeg_shape(encoded))
+        # Pillow decodes with this method too.
+        part = tf.image.decode_and_crop_jpeg(encoded, part, channels=3, dct_method="INTEGER_ACCURATE")
+        return upright(part, orientation)
+
+    encoded = tf.convert_to_tensor(example["image"])
+    if encoded.dtype != tf.string:
+        return cut(encoded)
+    orientation = jpeg_orientation(encoded)
+    return tf.cond(orientation > 0, decode_jpeg, lambda: cut(decoded_image(example)))
 
 
 @component
@@ -80,24 +87,24 @@ class Photos(Preprocessing):
     """ImageNet's recipe: random-resized crops and flips to train, the centre to evaluate, then ImageNet's statistics.
 
     It takes one example at a time: `image`, string `()`, the bytes of a file, `label`, an integer, and for training
-    `seed`, int64 `(2,)`, on which alone crop and flip depend. Evaluation agrees with larq-zoo's `preprocess_input`.
+    `seed`, int64 `(2,)`, on which alone crop and flip depend. Evaluation gives the input that `zoo.preprocess_input`
+    gives of the same file; training resizes its crops with TensorFlow's antialiased bicubic filter, which comes near
+    to Pillow's and does not round to whole numbers.
     """
 
+    evaluation = PHOTOGRAPHS
     decoders: Any = Field(lambda: {"image": tfds.decode.SkipDecoding()})
     input_shape: Any = Field((IMAGE_SIZE, IMAGE_SIZE, 3))
     min_area: float = Field(0.08)  # share of a photograph that a training crop shows at least
 
     def input(self, data, training):
-        if training:
-            seeds = tf.random.split(data["seed"], 2)
-            image = decode_window(data["image"], lambda shape: random_window(shape, seeds[0], self.min_area))
-        else:
-            image = decode_window(data["image"], central_window)
-        # As larq-zoo resizes, without the warning of its deprecated name.
-        image = tf.raw_ops.ResizeBicubic(images=image[tf.newaxis], size=self.input_shape[:2])[0]
-        if training:
-            image = tf.image.stateless_random_flip_left_right(image, seeds[1])
-        return normalize(tf.ensure_shape(image, self.input_shape))
+        if not training:
+            return normalize(fitted_image(data, self.input_shape, self.evaluation), self.evaluation)
+        seeds = tf.random.split(data["seed"], 2)
+        image = decode_window(data, lambda shape: random_window(shape, seeds[0], self.min_area))
+        image = tf.image.resize(image, self.input_shape[:2], "bicubic", antialias=True)
+        image = tf.image.stateless_random_flip_left_right(tf.clip_by_value(image, 0, 255), seeds[1])
+        return normalize(tf.ensure_shape(image, self.input_shape), self.evaluation)
 
     def output(self, data, training):
         return data["label"]

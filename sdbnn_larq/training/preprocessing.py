@@ -1,22 +1,22 @@
 """Augmentation and normalisation of small images, a batch at a time."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
+import numpy as np
 import tensorflow as tf
-from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 from zookeeper import Field, component
 from zookeeper.tf import Preprocessing
 
+from sdbnn_larq import preprocessing
+from sdbnn_larq.weights.description import SMALL_IMAGES
 
-def normalize(images: tf.Tensor) -> tf.Tensor:
+Array = TypeVar("Array", np.ndarray, tf.Tensor)
+
+
+def normalize(images: Array) -> Array:
     """uint8 images, any rank, to float32 of ImageNet's mean 0 and deviation 1."""
-    return (tf.cast(images, tf.float32) - tf.constant(MEAN_RGB)) / tf.constant(STDDEV_RGB)
-
-
-def denormalize(images: tf.Tensor) -> tf.Tensor:
-    """The uint8 images that `normalize` makes these of, or the nearest there are."""
-    pixels = images * tf.constant(STDDEV_RGB) + tf.constant(MEAN_RGB)
-    return tf.cast(tf.clip_by_value(tf.round(pixels), 0, 255), tf.uint8)
+    return preprocessing.normalize(images, SMALL_IMAGES)
 
 
 def random_shift_and_flip(images: tf.Tensor, shift: int, flip: bool, seed: tf.Tensor) -> tf.Tensor:
@@ -50,6 +50,7 @@ class SmallImages(Preprocessing):
     """
 
     batched = True
+    evaluation = SMALL_IMAGES
 
     input_shape = Field((32, 32, 3))  # zookeeper asks for it; images of another size pass as well
     shift: int = Field(4)  # pixels
@@ -72,6 +73,7 @@ class GrowingImages(SmallImages):
     The model must take images of any size. Validation and test use whole images.
     """
 
+    evaluation = SMALL_IMAGES
     epochs: int = Field()  # the experiment's
     # Until which share of the epochs images have how many pixels a side; after that, all of them.
     sizes: Sequence = Field(lambda: ((0.4, 24),))
