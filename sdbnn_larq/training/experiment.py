@@ -26,6 +26,7 @@ from sdbnn_larq.training._averaging import Averaging
 from sdbnn_larq.training._data_check import readable_pictures
 from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
 from sdbnn_larq.training._run_folder import RunFolder
+from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Signals, Survival, restore
 from sdbnn_larq.training.evaluation_data import evaluation_of, examples_for, input_shape_of, pixel_batches
@@ -84,6 +85,9 @@ class TrainSDBNN(Experiment):
     strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together
     checkpoint_steps: int = Field(0)  # also save every so many steps, not just after each epoch
     data_dir: Optional[str] = Field(None)  # reaches the data set
+
+    def __post_configure__(self) -> None:
+        share_fields(self)
 
     @Field
     def output_dir(self) -> str:
