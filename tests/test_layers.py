@@ -65,6 +65,35 @@ class TestActivationSelfDistribution:
             ActivationSelfDistribution(**arguments)
 
 
+LAYERS = {
+    "dynamic": lambda **kwargs: ActivationSelfDistribution(4, **kwargs),
+    "static": lambda **kwargs: ActivationSelfDistribution(mode="static", **kwargs),
+    "hard tanh": HardTanh,
+    "max-pool": lambda **kwargs: SymmetricMaxPool2D(3, 2, padding="SAME", **kwargs),
+    "convolution": lambda **kwargs: SymmetricQuantConv2D(
+        4, 3, 2, padding="same", input_quantizer="ede_sign", kernel_quantizer="wsd_sign", **kwargs
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "mixed_float16"])
+def test_config_keeps_what_every_layer_has(name, dtype):
+    layer = LAYERS[name](dtype=tf.keras.mixed_precision.Policy(dtype), trainable=False, name="mine")
+    again = type(layer).from_config(layer.get_config())
+    assert (again.name, again.dtype_policy.name, again.trainable) == ("mine", dtype, False)
+    assert again.get_config() == layer.get_config()
+    again.build((None, 8, 8, 16))
+    assert again.trainable_weights == []
+    assert {w.dtype.base_dtype.name for w in again.weights} <= {again.variable_dtype}
+    if name != "convolution" or dtype == "float32":  # Larq's quantizers follow Keras's global policy, and say so
+        assert again(draw(2, 8, 8, 16)).dtype == again.compute_dtype
+    for inner in again._flatten_layers():
+        assert inner.trainable is False or isinstance(inner, lq.quantizers.Quantizer)
+    again.trainable = True
+    assert {w.ref() for w in again.trainable_weights} == {w.ref() for w in again.weights}
+
+
 def test_hard_tanh():
     x = tf.constant([-2.0, -1.001, -0.999, 0.0, 0.25, 0.999, 1.001, 2.0])
     with tf.GradientTape() as tape:
@@ -161,6 +190,10 @@ def test_convolution_gradient():
         (lambda: SymmetricQuantConv2D(4, (1, 2)), r"Received: \(1, 2\)"),
         (lambda: SymmetricQuantConv2D(4, 3, dilation_rate=2), r"Received: \(3, 3\), dilation \(2, 2\)"),
         (lambda: SymmetricQuantConv2D(4, 3, data_format="channels_first"), "Received: data_format='channels_first'"),
+        (lambda: SymmetricQuantConv2D(4, 3, padding="valid"), '`padding` must be "same".* Received: padding=.valid.'),
+        (lambda: SymmetricQuantConv2D(4, 3, padding="causal"), "padding"),
+        (lambda: SymmetricQuantConv2D(4, 3, pad_values=1.0), r"`pad_values` must be 0. Received: pad_values=1.0"),
+        (lambda: SymmetricMaxPool2D(3, padding="valid"), '`padding` must be "same".* Received: padding=.valid.'),
         (lambda: SymmetricMaxPool2D(2), r"SymmetricMaxPool2D must .* Received: \(2, 2\)"),
         (lambda: SymmetricMaxPool2D(3, data_format="channels_first"), "Received: data_format='channels_first'"),
     ],

@@ -148,6 +148,51 @@ class TestWeightSelfDistribution:
         with pytest.raises(ValueError, match="must be a 1-bit quantizer"):
             WeightSelfDistribution(quantizer)
 
+    @pytest.mark.parametrize("axes", [(), (3,), (-2, 0)])
+    def test_channel_axes_that_are_not_negative(self, axes):
+        with pytest.raises(ValueError, match=r"`channel_axes` must be negative integers. Received: channel_axes=\("):
+            WeightSelfDistribution(channel_axes=axes)
+
+    @pytest.mark.parametrize("name", ["depthwise", "conv2d_transpose", "conv3d_transpose"])
+    @pytest.mark.parametrize("given", ["alias", "named", "explicit"])
+    def test_channel_axes_of_a_layer(self, name, given):
+        """Whatever the layer is called, however it is used first, unless they are given."""
+        make, input_shape, alpha_shape = LAYERS[name]
+        quantizer = {"alias": "wsd_sign", "named": "wsd_sign", "explicit": WeightSelfDistribution(channel_axes=(-1,))}[
+            given
+        ]
+        layer = make(quantizer)
+        if given == "named":
+            layer = type(layer).from_config({**layer.get_config(), "name": "up"})
+        layer.build((None, *input_shape))
+        outside = layer.depthwise_kernel if name == "depthwise" else layer.kernel
+        with lq.context.quantized_scope(True):
+            outside.read_value()
+        used = layer.depthwise_quantizer if name == "depthwise" else layer.kernel_quantizer
+        if given == "explicit":
+            assert used.channel_axes == (-1,)
+            alpha_shape = (*[1] * (len(alpha_shape) - 1), outside.shape[-1])
+        assert tuple(used.alpha.shape) == alpha_shape
+
+    @pytest.mark.parametrize("dtype", ["float16", "mixed_float16", "float64"])
+    @pytest.mark.parametrize("make", [EDESign, WeightSelfDistribution])
+    def test_config_keeps_dtype_and_frozenness(self, make, dtype):
+        quantizer = make(dtype=tf.keras.mixed_precision.Policy(dtype), trainable=False, name="q")
+        again = lq.quantizers.get(lq.quantizers.serialize(quantizer))
+        assert (again.dtype_policy.name, again.trainable, again.name) == (dtype, False, "q")
+
+    @pytest.mark.parametrize("frozen", ["layer", "quantizer"])
+    def test_frozen(self, frozen):
+        layer = lq.layers.QuantDense(4, kernel_quantizer="wsd_sign", use_bias=False)
+        layer.build((None, 3))
+        with lq.context.quantized_scope(True):
+            layer.kernel.read_value()
+        (layer if frozen == "layer" else layer.kernel_quantizer).trainable = False
+        alpha = layer.kernel_quantizer.alpha
+        assert not any(w is alpha for w in layer.trainable_weights)
+        assert any(w is alpha for w in layer.non_trainable_weights)
+        assert len(layer.trainable_weights) == (frozen == "quantizer")
+
     def test_kernel_that_does_not_fit(self):
         shared = WeightSelfDistribution()
         layers = [lq.layers.QuantDense(n, kernel_quantizer=shared) for n in (4, 5)]

@@ -1,12 +1,17 @@
 """A user's own model with SD-BNN's parts, given by name, in every form and format that Keras 2 has."""
 
+import subprocess
+import sys
+
 import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricMaxPool2D, SymmetricQuantConv2D
+from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.quantizers import EDESign, WeightSelfDistribution
+from sdbnn_larq.zoo import ResNet20
 
 IMAGES = np.random.RandomState(0).standard_normal((8, 8, 8, 3)).astype(np.float32)
 TARGETS = np.random.RandomState(1).standard_normal((8, 2))
@@ -148,3 +153,123 @@ def test_from_keras_to_hdf5(form, tmp_path):
     # The kernel of a Larq layer loaded from .keras is just "kernel", so that HDF5 cannot tell the momenta apart.
     loaded.save(tmp_path / "model.h5", include_optimizer=False)
     assert_same(model, tf.keras.models.load_model(tmp_path / "model.h5"))
+
+
+def save_and_load(model, path):
+    model.save(path)
+    return tf.keras.models.load_model(path, compile=False)
+
+
+def clone(model, path):
+    copy = tf.keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+COPIES = {
+    ".keras": lambda model, path: save_and_load(model, path / "model.keras"),
+    ".h5": lambda model, path: save_and_load(model, path / "model.h5"),
+    "SavedModel": lambda model, path: save_and_load(model, path / "model"),
+    "clone": clone,
+}
+
+
+def freeze(layers, kind=tf.keras.layers.Layer):
+    for layer in layers:
+        if isinstance(layer, kind):
+            layer.trainable = False
+
+
+def freeze_first_dense_of_asd(body):
+    freeze([layer.shift.layers[0] for layer in body.layers if getattr(layer, "mode", "") == "dynamic"])
+
+
+FREEZE = {
+    "nothing": lambda body: None,
+    "every layer": lambda body: freeze(body.layers),
+    "the model": lambda body: freeze([body]),
+    "ASD": lambda body: freeze(body.layers, ActivationSelfDistribution),
+    "half of ASD": freeze_first_dense_of_asd,
+    "shift of ASD": lambda body: freeze(
+        [layer.shift for layer in body.layers if isinstance(layer, ActivationSelfDistribution)]
+    ),
+    "batch normalisation": lambda body: freeze(body.layers, tf.keras.layers.BatchNormalization),
+    "convolutions": lambda body: freeze(body.layers, SymmetricQuantConv2D),
+    "shifts of WSD": lambda body: freeze(body.submodules, WeightSelfDistribution),
+    "first half": lambda body: freeze(body.layers[: len(body.layers) // 2]),
+}
+
+
+def nest(body, nesting):
+    head = [tf.keras.layers.Flatten(name="flatten"), tf.keras.layers.Dense(3, name="head")]
+    shape = body.input_shape[1:]
+    if nesting == "alone":
+        return body
+    if nesting == "in Sequential":
+        return tf.keras.Sequential([tf.keras.Input(shape), body, *head])
+    x = inputs = tf.keras.Input(shape)
+    for layer in [tf.keras.layers.Rescaling(2.0), body, *head]:
+        x = layer(x)
+    outer = tf.keras.Model(inputs, x)
+    return outer if nesting == "in functional" else tf.keras.Sequential([tf.keras.Input(shape), outer])
+
+
+@pytest.mark.parametrize(
+    ("frozen", "nesting", "how"),
+    [
+        *[(frozen, "in functional", how) for frozen in FREEZE for how in (".keras", ".h5", "clone")],
+        *[
+            (frozen, nesting, ".h5")
+            for frozen in ("every layer", "ASD")
+            for nesting in ("alone", "in Sequential", "twice")
+        ],
+        *[(frozen, "in functional", "SavedModel") for frozen in ("every layer", "half of ASD")],
+    ],
+)
+def test_frozen_layers_stay_frozen(frozen, nesting, how, tmp_path):
+    body = functional_model()
+    FREEZE[frozen](body)
+    model = nest(body, nesting)
+    for i, weight in enumerate(model.weights):  # so that no two are alike
+        weight.assign(np.random.RandomState(i).standard_normal(weight.shape) / 3 + (0.5 if i % 2 else 0))
+    for weight in body.non_trainable_weights:
+        if "variance" in weight.name:
+            weight.assign(tf.ones_like(weight))
+    before = [w.shape for w in model.trainable_weights]
+    copy = COPIES[how](model, tmp_path)
+    assert [w.shape for w in copy.trainable_weights] == before
+    np.testing.assert_array_equal(copy.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0))
+
+
+def test_frozen_network_of_the_zoo(tmp_path):
+    """Nothing but the head learns after loading."""
+    body = ResNet20(include_top=False, input_shape=(8, 8, 3))
+    freeze(body.layers)
+    copy = save_and_load(nest(body, "in Sequential"), tmp_path / "model.h5")
+    copy.compile(SGDL2(0.1, l2=1e-2), "sparse_categorical_crossentropy")
+    before = copy.layers[0].get_weights()
+    copy.fit(IMAGES, np.arange(8) % 3, verbose=0)
+    for old, new in zip(before, copy.layers[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    head = copy.layers[-1].count_params()
+    assert lq.models.ModelProfile(copy).weight_count(trainable=True) == head
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.h5", "model"])
+def test_optimizer_is_known_after_the_package_is_imported(name, tmp_path):
+    model = FORMS["sequential"]()
+    model.compile(SGDL2(0.1, momentum=0.9, l2=0.25), "mse")
+    model.train_on_batch(IMAGES, TARGETS)
+    model.save(tmp_path / name)
+    code = (
+        "import sys, sdbnn_larq; from tensorflow import keras; print(keras.models.load_model(sys.argv[1]).optimizer.l2)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "0.25"
+
+
+def test_optimizer_of_files_of_earlier_versions():
+    from sdbnn_larq.training import optimizers
+
+    assert optimizers.SGDL2 is SGDL2

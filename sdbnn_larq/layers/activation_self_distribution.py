@@ -65,6 +65,7 @@ class ActivationSelfDistribution(tf.keras.Model):
         self.reduction = reduction
         self.mode = mode
         self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
+        self._trainable_parts: tuple[bool, ...] = ()  # as saved, for `build` to set
 
     def build(self, input_shape):
         input_shape = tf.TensorShape(input_shape)
@@ -75,7 +76,7 @@ class ActivationSelfDistribution(tf.keras.Model):
             )
         channels = input_shape[-1]
         if self.mode == "static":
-            self.shift = _StaticShift(name=f"{self.name}_shift")
+            self.shift = _StaticShift(name=f"{self.name}_shift", trainable=self.trainable, dtype=self.dtype_policy)
             self.shift.build(input_shape)
         else:
             # A functional model, because `lq.models.summary` reads the MACs off symbolic outputs.
@@ -87,6 +88,9 @@ class ActivationSelfDistribution(tf.keras.Model):
                 ],
                 name=f"{self.name}_shift",
             )
+            self.shift.trainable = self.trainable
+        for part, trainable in zip(self._parts(), self._trainable_parts):
+            part.trainable = trainable
         self._build_input_shape = input_shape
         self.built = True
 
@@ -97,8 +101,13 @@ class ActivationSelfDistribution(tf.keras.Model):
             use_bias=False,
             # A copy each: an unseeded initializer used twice draws the same values twice.
             kernel_initializer=type(self.kernel_initializer).from_config(self.kernel_initializer.get_config()),
+            dtype=self.dtype_policy,
             name=f"{self.name}_{name}",
         )
+
+    def _parts(self) -> list[tf.keras.layers.Layer]:
+        """The layers inside, each before those that it contains."""
+        return list(self._flatten_layers(include_self=False))
 
     def call(self, inputs):
         if self.mode == "static":
@@ -113,8 +122,18 @@ class ActivationSelfDistribution(tf.keras.Model):
 
     def get_config(self):
         return {
-            "name": self.name,
+            # Of a subclassed model, Keras itself describes nothing.
+            **tf.keras.layers.Layer.get_config(self),
             "reduction": self.reduction,
             "mode": self.mode,
             "kernel_initializer": tf.keras.initializers.serialize(self.kernel_initializer),
+            "trainable_parts": [part.trainable for part in self._parts()] or list(self._trainable_parts),
         }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        trainable_parts = config.pop("trainable_parts", ())
+        layer = super().from_config(config, custom_objects)
+        layer._trainable_parts = tuple(trainable_parts)
+        return layer

@@ -35,3 +35,6 @@ class HardTanh(tf.keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+    def get_config(self):
+        return super().get_config()  # Keras would refuse a layer that was made with a policy for its `dtype`

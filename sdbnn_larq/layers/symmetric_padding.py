@@ -34,6 +34,8 @@ def _is_static_zero(surplus: list) -> bool:
 
 
 def _check(layer, kernel_size, dilation_rate=(1, 1)) -> None:
+    if layer.padding != "same":
+        raise ValueError(f'`padding` must be "same": it is always symmetric. Received: padding={layer.padding!r}.')
     if any(n not in (1, 3) for n in kernel_size) or any(n != 1 for n in dilation_rate):
         raise ValueError(
             f"{type(layer).__name__} must have a window of 1 or 3 pixels without dilation. "
@@ -58,7 +60,8 @@ class SymmetricQuantConv2D(lq.layers.QuantConv2D):
         filters: number of output channels.
         kernel_size: 1 or 3.
         strides: one integer or two.
-        **kwargs: any other argument of `lq.layers.QuantConv2D` but `padding`, `pad_values` and `dilation_rate`.
+        padding: `"same"`, the only one.
+        **kwargs: any other argument of `lq.layers.QuantConv2D`; `pad_values` must be 0 and `dilation_rate` 1.
 
     # Input shape
         `(batch, height, width, channels)`
@@ -67,12 +70,14 @@ class SymmetricQuantConv2D(lq.layers.QuantConv2D):
         `(batch, ceil(height / stride), ceil(width / stride), filters)`
 
     # Raises
-        ValueError: for another kernel size or data format, or a dilation.
+        ValueError: for another kernel size, padding, padding value or data format, or a dilation.
     """
 
-    def __init__(self, filters, kernel_size, strides=(1, 1), **kwargs):
-        super().__init__(filters, kernel_size, strides=strides, **{**kwargs, "padding": "same"})
+    def __init__(self, filters, kernel_size, strides=(1, 1), padding="same", **kwargs):
+        super().__init__(filters, kernel_size, strides=strides, padding=padding, **kwargs)
         _check(self, self.kernel_size, self.dilation_rate)
+        if tf.is_tensor(self.pad_values) or self.pad_values != 0:
+            raise ValueError(f"`pad_values` must be 0. Received: pad_values={self.pad_values}.")
 
     def call(self, inputs):
         surplus = _surplus(inputs, self.strides)
@@ -88,7 +93,8 @@ class SymmetricMaxPool2D(tf.keras.layers.MaxPool2D):
     # Arguments
         pool_size: 1 or 3.
         strides: one integer or two; `pool_size` if `None`.
-        **kwargs: any other argument of `tf.keras.layers.MaxPool2D` but `padding`.
+        padding: `"same"`, the only one.
+        **kwargs: any other argument of `tf.keras.layers.MaxPool2D`.
 
     # Input shape
         `(batch, height, width, channels)`
@@ -97,11 +103,11 @@ class SymmetricMaxPool2D(tf.keras.layers.MaxPool2D):
         `(batch, ceil(height / stride), ceil(width / stride), channels)`
 
     # Raises
-        ValueError: for another pool size or data format.
+        ValueError: for another pool size, padding or data format.
     """
 
-    def __init__(self, pool_size=(3, 3), strides=None, **kwargs):
-        super().__init__(pool_size, strides, **{**kwargs, "padding": "same"})
+    def __init__(self, pool_size=(3, 3), strides=None, padding="same", **kwargs):
+        super().__init__(pool_size, strides, padding, **kwargs)
         _check(self, self.pool_size)
 
     def call(self, inputs):

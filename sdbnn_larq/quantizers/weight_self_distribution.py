@@ -1,12 +1,10 @@
 """Weight Self-Distribution: a learned shift of each output channel's weights before their sign is taken."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import larq as lq
 import tensorflow as tf
-from tf_keras.src.engine.base_layer_utils import call_context
-
-_TRANSPOSED = (tf.keras.layers.Conv2DTranspose, tf.keras.layers.Conv3DTranspose)
 
 
 def weight_self_distribution(
@@ -50,12 +48,13 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
     # Arguments
         quantizer: the sign quantizer applied to the shifted weights: a Larq identifier, function or quantizer.
         scale: the factor \\(s\\).
-        channel_axes: the negative axes of the kernel that number its output channels. If `None` it is found from the
-            layer that first uses the quantizer: `(-2, -1)` for a depthwise kernel, `(-2,)` for a transposed
-            convolution's, `(-1,)` for any other.
+        channel_axes: the negative axes of the kernel that number its output channels. If `None`, Larq's depthwise
+            and separable layers set `(-2, -1)` for their depthwise kernel, and its transposed convolutions `(-2,)`,
+            when they are built; any other layer's are `(-1,)`.
 
     # Raises
-        ValueError: if `quantizer` is not a 1-bit quantizer, or if a kernel does not fit the α that was built.
+        ValueError: if `quantizer` is not a 1-bit quantizer, if an axis is not negative, or if a kernel does not fit the
+            α that was built.
 
     # References
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
@@ -74,18 +73,10 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
         self.quantizer = lq.quantizers.get_kernel_quantizer(quantizer)
         if getattr(self.quantizer, "precision", 1) != 1:
             raise ValueError(f"`quantizer` must be a 1-bit quantizer. Received: quantizer={quantizer!r}.")
+        if channel_axes is not None and not (channel_axes and all(axis < 0 for axis in channel_axes)):
+            raise ValueError(f"`channel_axes` must be negative integers. Received: channel_axes={channel_axes!r}.")
         self.scale = scale
         self.channel_axes: tuple[int, ...] | None = None if channel_axes is None else tuple(channel_axes)
-
-    def __call__(self, inputs, *args, **kwargs):
-        if self.channel_axes is None:
-            self.channel_axes = self._channel_axes_in(call_context().layer)
-        return super().__call__(inputs, *args, **kwargs)
-
-    def _channel_axes_in(self, layer: tf.keras.layers.Layer | None) -> tuple[int, ...]:
-        if getattr(layer, "depthwise_quantizer", None) is self:
-            return (-2, -1)
-        return (-2,) if isinstance(layer, _TRANSPOSED) else (-1,)
 
     def build(self, input_shape):
         with tf.name_scope(f"{self.name}/"):  # unique in a model, as HDF5 wants
@@ -115,3 +106,26 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
             "scale": self.scale,
             "channel_axes": self.channel_axes,
         }
+
+
+def _set_channel_axes(layer_class: type[tf.keras.layers.Layer], quantizer_name: str, axes: tuple[int, ...]) -> None:
+    """Makes a layer class tell its `WeightSelfDistribution` where its kernel has the output channels.
+
+    A quantizer sees nothing but the kernel, and a depthwise or a transposed one looks like any other.
+    """
+    build = layer_class.build
+
+    @functools.wraps(build)
+    def build_with_channel_axes(self, input_shape):
+        quantizer = getattr(self, quantizer_name)
+        if isinstance(quantizer, WeightSelfDistribution) and quantizer.channel_axes is None:
+            quantizer.channel_axes = axes
+        build(self, input_shape)
+
+    layer_class.build = build_with_channel_axes
+
+
+for _layer in (lq.layers.QuantDepthwiseConv2D, lq.layers.QuantSeparableConv1D, lq.layers.QuantSeparableConv2D):
+    _set_channel_axes(_layer, "depthwise_quantizer", (-2, -1))
+for _layer in (lq.layers.QuantConv2DTranspose, lq.layers.QuantConv3DTranspose):
+    _set_channel_axes(_layer, "kernel_quantizer", (-2,))

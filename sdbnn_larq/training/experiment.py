@@ -20,6 +20,7 @@ from zookeeper.core.component import base_getattr
 from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
+from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.preprocessing import normalize
 from sdbnn_larq.training import _provenance
 from sdbnn_larq.training._averaging import Averaging
@@ -31,7 +32,6 @@ from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Signals, Survival, restore
 from sdbnn_larq.training.evaluation_data import evaluation_of, examples_for, input_shape_of, pixel_batches
 from sdbnn_larq.training.mixing import SoftTargets
-from sdbnn_larq.training.optimizers import SGDL2
 from sdbnn_larq.training.preprocessing import SmallImages
 from sdbnn_larq.zoo import save_packed
 

@@ -1,0 +1,37 @@
+"""SGD with the weight decay that the authors' recipes mean."""
+
+import larq as lq
+import tensorflow as tf
+
+
+@lq.utils.register_keras_custom_object
+class SGDL2(tf.keras.optimizers.SGD):
+    r"""SGD whose gradient holds an L2 term for every trainable parameter, \\(g + \lambda w\\), as PyTorch's SGD has it.
+
+    Keras's own `weight_decay` is another thing: it shrinks the weights beside the momentum, not through it.
+
+    !!! example
+        ```python
+        model.compile(SGDL2(0.1, momentum=0.9, l2=1e-4), "sparse_categorical_crossentropy")
+        ```
+
+    # Arguments
+        learning_rate: as in `tf.keras.optimizers.SGD`.
+        l2: the factor \\(\lambda\\), 0 or more.
+        **kwargs: any other argument of `tf.keras.optimizers.SGD`.
+
+    # Raises
+        ValueError: if `l2` is negative.
+    """
+
+    def __init__(self, learning_rate=0.01, l2: float = 0.0, name: str = "SGDL2", **kwargs):
+        super().__init__(learning_rate, name=name, **kwargs)
+        if l2 < 0:
+            raise ValueError(f"`l2` must be 0 or more. Received: l2={l2}.")
+        self.l2 = l2
+
+    def update_step(self, gradient, variable):
+        super().update_step(gradient + self.l2 * tf.cast(variable, gradient.dtype), variable)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
