@@ -14,7 +14,7 @@ from _variants import compare
 SEARCH, PHASES = (str(Path(__file__).parent / name) for name in ("budget_search.py", "budget_phases.py"))
 TEACHER = "teacher.weights={runs}/float twin-{seed}/weights.safetensors"
 TWIN = "teacher.weights={runs}/float twin, 3 epochs-{seed}/weights.safetensors"
-STAGE1 = "stage1={runs}/float weights, 3 epochs-{seed}/weights.safetensors"
+FLOAT_WEIGHTS = "float_weights={runs}/float weights, 3 epochs-{seed}/weights.safetensors"
 VARIANTS = {
     "smaller images first": [SEARCH],
     "branch_gamma 1": [SEARCH, "model.branch_gamma=1.0"],
@@ -26,7 +26,7 @@ VARIANTS = {
     "float twin": [SEARCH, "model.binary=False"],
     "float twin, 3 epochs": [SEARCH, "epochs=3", "model.binary=False"],
     "float weights, 3 epochs": [SEARCH, "epochs=3", "model.binary_weights=False"],
-    "from float weights": [PHASES, "epochs=3", "alpha=0.0", TWIN, STAGE1],
+    "from float weights": [PHASES, "epochs=3", "alpha=0.0", TWIN, FLOAT_WEIGHTS],
     "from the float twin": [PHASES, "epochs=3", "alpha=0.0", TWIN, "from_teacher=True"],
     "distilled from the float twin": [PHASES, "alpha=0.5", "temperature=4.0", TEACHER],
 }

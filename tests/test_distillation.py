@@ -160,7 +160,11 @@ def test_two_stages(tmp_path):
     assert first.model.get_layer("layer1_0_conv").kernel_quantizer is None
     weights = str(tmp_path / "first" / "weights.safetensors")
     second = TrainImageNetResNet18Stage2()
-    fields = {"teacher": "SavedModel", "teacher.path": str(tmp_path / "first" / "model.keras"), "stage1": weights}
+    fields = {
+        "teacher": "SavedModel",
+        "teacher.path": str(tmp_path / "first" / "model.keras"),
+        "float_weights": weights,
+    }
     # Nothing is learned at this rate: what the second stage starts from is what it ends with.
     run(second, output_dir=str(tmp_path / "second"), learning_rate=1e-30, temperature=2.0, alpha=0.5, **fields)
     trained = named_weights(second.model)

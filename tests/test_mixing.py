@@ -103,12 +103,19 @@ def test_averages_validate_and_weights_train():
     with averaging.in_place():
         np.testing.assert_allclose(model.get_weights()[0], average, rtol=1e-5)
     np.testing.assert_array_equal(model.get_weights()[0], steps[-1])
-    with pytest.raises(ValueError, match="ema=1"):
+    with pytest.raises(ValueError, match="averaging_momentum=1"):
         Averaging(model, 1)
 
 
 def test_a_run_with_everything(tmp_path):
-    fields = {"mixup": 0.2, "cutmix": 1.0, "label_smoothing": 0.1, "ema": 0.9, "epochs": 2, "deterministic": False}
+    fields = {
+        "mixup": 0.2,
+        "cutmix": 1.0,
+        "label_smoothing": 0.1,
+        "averaging_momentum": 0.9,
+        "epochs": 2,
+        "deterministic": False,
+    }
     task = task_class(str(Path(__file__).parent / "tiny_recipe.py"))()
     configure(task, {**fields, "output_dir": str(tmp_path)})
     task.run()

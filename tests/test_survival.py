@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sdbnn_larq.training._checkpoints import Checkpoints
-from sdbnn_larq.training._survival import Signals
+from sdbnn_larq.training.signals import Signals
 
 HERE = Path(__file__).parent
 TIMINGS = ("seconds", "images_per_second")
@@ -57,6 +57,7 @@ def undisturbed(tmp_path_factory):
 def test_run_folder(undisturbed):
     names = {path.name for path in undisturbed.iterdir()}
     assert names == {
+        ".lock",
         "best.safetensors",
         "checkpoints",
         "config.json",
@@ -86,11 +87,12 @@ def test_killed_run_ends_as_an_undisturbed_one(undisturbed, tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     kills = [
         (SURVIVAL + "on_train_batch_end", 2, "SIGKILL"),  # before there is any checkpoint
-        ("os:fsync", 4, "SIGKILL"),  # in the middle of a checkpoint; the first two are config and environment
+        # In the middle of a checkpoint; before it come the trial of the weights file, configuration and environment.
+        ("os:fsync", 5, "SIGKILL"),
         (SURVIVAL + "on_train_batch_end", 7, "SIGTERM"),
         (SURVIVAL + "on_epoch_end", 1, "SIGKILL"),  # after validation, before anything of it is written
         (SURVIVAL + "on_train_batch_end", 5, "SIGINT"),
-        ("sdbnn_larq.training.experiment:save_packed", 2, "SIGKILL"),  # after the last epoch
+        ("sdbnn_larq.training.report:Results.save_model", 2, "SIGKILL"),  # after the last epoch
     ]
     status = {"SIGKILL": -9, "SIGINT": 130, "SIGTERM": 143}
     steps = []

@@ -1,6 +1,6 @@
 """ResNet-18 on ImageNet, the authors' recipe, stage 2: all binary, from stage 1; 66.5 % top-1, 86.7 % top-5.
 
-    sdbnn train ImageNetResNet18Stage2 data_dir=DIR stage1=WEIGHTS teacher.weights=TEACHER
+    sdbnn train ImageNetResNet18Stage2 data_dir=DIR float_weights=WEIGHTS teacher.weights=TEACHER
 
 WEIGHTS is `weights.safetensors` of a run of stage 1. TEACHER are weights of the float ResNet-34:
 `convert.load_torch_checkpoint` reads torchvision's into `zoo.FloatResNet34`, `zoo.save_packed` writes them. Any other

@@ -22,7 +22,9 @@ class Averaging(tf.keras.callbacks.Callback):
     def __init__(self, model: tf.keras.Model, momentum: float):
         super().__init__()
         if not 0 <= momentum < 1:
-            raise ValueError(f"`ema` must be from 0 to below 1. Received: ema={momentum}.")
+            raise ValueError(
+                f"`averaging_momentum` must be from 0 to below 1. Received: averaging_momentum={momentum}."
+            )
         self.optimizer, self.weights = model.optimizer, model.trainable_variables
         self.optimizer.use_ema, self.optimizer.ema_momentum = True, momentum
         # Keras would leave the averages as weights at the end of each `fit`, of which a resumed run has two.

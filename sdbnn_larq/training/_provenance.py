@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from zookeeper import ComponentField
 from zookeeper.core.component import base_getattr
 from zookeeper.core.utils import is_component_instance
 
@@ -34,6 +35,17 @@ def configuration(task) -> dict[str, Any]:
         else:
             fields[name] = plain(value)
     return fields
+
+
+def given_fields(task: Any) -> set[str]:
+    """The names of the fields that were set when a task was configured, nested ones as `model.filters`."""
+    given = set(task.__component_configured_field_values__)
+    for name, field in task.__component_fields__.items():
+        component: Any = base_getattr(task, name) if isinstance(field, ComponentField) else None
+        if is_component_instance(component):
+            inherited = given & set(component.__component_fields__)
+            given |= {f"{name}.{nested}" for nested in given_fields(component) | inherited}
+    return given
 
 
 def plain(value: Any) -> Any:

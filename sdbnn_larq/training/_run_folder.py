@@ -1,16 +1,19 @@
 """The folder that a run leaves behind."""
 
+import contextlib
 import csv
 import io
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from sdbnn_larq._files import atomic_file
+from sdbnn_larq._lock import locked
 from sdbnn_larq.training._checkpoints import Checkpoints
-from sdbnn_larq.training._provenance import environment
+from sdbnn_larq.training._provenance import digest, environment
 
 # Rows of the picture: title, columns of the history, and whether the axis is logarithmic.
 CURVES = (
@@ -19,6 +22,31 @@ CURVES = (
     ("learning rate", ("lr",), False),
     ("sharpness t of the error decay estimator", ("ede_t",), True),
 )
+
+
+# Fields by the names that they had in earlier versions, as in the `config.json` of old runs.
+RENAMED = {"ema": "averaging_momentum", "stage1": "float_weights"}
+
+
+def differing_field(known: dict[str, Any], config: dict[str, Any], given: Collection[str]) -> str | None:
+    """The first field in which a configuration is not that of a run; None if it is the same run."""
+    known = {RENAMED.get(name, name): value for name, value in known.items()}
+    for name in sorted(known.keys() | config.keys()):
+        is_new = name not in known and name not in given
+        if not is_new and known.get(name) != config.get(name):
+            return name
+    return None
+
+
+def default_folder(task: str, config: dict[str, Any], given: Collection[str]) -> Path:
+    """Where a run lies that is given no folder: in that of an earlier version if there is one."""
+    folder = Path("runs", f"{task}-{digest(config)}")
+    if not folder.exists():
+        for old in sorted(Path("runs").glob(f"{task}-*/")):
+            known = RunFolder(old).configuration()
+            if known is not None and differing_field(known, config, given) is None:
+                return old
+    return folder
 
 
 class RunFolder:
@@ -32,22 +60,45 @@ class RunFolder:
         self.path = Path(path)
         self.checkpoints = Checkpoints(self.path / "checkpoints")
 
-    def check(self, config: dict[str, Any]) -> None:
-        """Checks that the folder is new, or holds a run of this configuration.
+    def report_of(self, config: dict[str, Any], given: Collection[str] = ()) -> dict[str, Any] | None:
+        """The report of a finished run of this configuration.
+
+        # Arguments
+            config: the configuration.
+            given: fields that the user set. Others may be missing from a run of an earlier version.
+
+        # Returns
+            None if the folder is new, or holds such a run that is not finished.
 
         # Raises
-            ValueError: naming the first field that differs.
+            ValueError: if it holds another run, naming the first field that differs.
         """
-        file = self.path / "config.json"
-        if not file.exists():
-            return
-        known = json.loads(file.read_text())
-        for name in sorted(known.keys() | config.keys()):
-            if known.get(name) != config.get(name):
-                raise ValueError(
-                    f"`output_dir` must be a new folder, or one with a run of the same fields. Received: "
-                    f"{str(self.path)!r}, whose {name} is {known.get(name)!r}, not {config.get(name)!r}."
-                )
+        known = self.configuration()
+        if known is None:
+            return None
+        if different := differing_field(known, config, given):
+            raise ValueError(
+                f"`output_dir` must be a new folder, or one with a run of the same fields. Received: "
+                f"{str(self.path)!r}, whose {different} is {known.get(different)!r}, not {config.get(different)!r}."
+            )
+        return self._read_json("report.json")
+
+    def configuration(self) -> dict[str, Any] | None:
+        """That of the run in the folder, if there is one."""
+        return self._read_json("config.json")
+
+    def _read_json(self, name: str) -> dict[str, Any] | None:
+        file = self.path / name
+        try:
+            return json.loads(file.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise ValueError(f"A run's {name} must be as it was written. Received: {str(file)!r}, altered.") from error
+
+    def lock(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps the folder, which is made, for this process while the block lasts."""
+        return locked(self.path)
 
     def open(self, config: dict[str, Any], room: int) -> None:
         """Makes the folder, or takes up the run that it holds.
@@ -70,11 +121,6 @@ class RunFolder:
         self.checkpoints.remove_partial()
         self.write_json("config.json", config)
         self.write_json("environment.json", environment())
-
-    def report(self) -> dict[str, Any] | None:
-        """The report, if the run is finished."""
-        file = self.path / "report.json"
-        return json.loads(file.read_text()) if file.exists() else None
 
     def write_json(self, name: str, value: Any) -> None:
         with atomic_file(self.path / name) as file:

@@ -1,11 +1,8 @@
-"""What lets a run be killed: its progress, its checkpoints, signals, and the end of one whose loss is no number."""
+"""What lets a run be killed: its progress, its checkpoints, and the end of one whose loss is no number."""
 
-import contextlib
 import math
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq.training._checkpoints import Checkpoints
+from sdbnn_larq.training.signals import Signals
 from sdbnn_larq.weights import named_weights
 
 
@@ -39,44 +37,6 @@ def variables(model: tf.keras.Model) -> dict[str, tf.Variable]:
 def metric_variables(model: tf.keras.Model) -> dict[str, tf.Variable]:
     """The sums behind the running epoch's metrics."""
     return {f"metric/{m.name}/{i}": variable for m in model.metrics for i, variable in enumerate(m.variables)}
-
-
-class Signals:
-    """SIGINT and SIGTERM: at once, or while `deferred` kept until `pending` is looked at.
-
-    `pending` is set in either case: libraries swallow an exit that comes at a bad moment.
-    """
-
-    def __init__(self):
-        self.deferred = False
-        self.pending: int | None = None
-
-    @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        """Handlers of this object inside the block; a second signal does not wait.
-
-        Python has handlers in its main thread alone: elsewhere signals stay with whoever started the thread.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def handle(number, frame):
-            at_once = not self.deferred or self.pending
-            self.pending = number
-            if at_once:
-                self.exit_if_pending()
-
-        old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in old.items():
-                signal.signal(number, handler)
-
-    def exit_if_pending(self) -> None:
-        if self.pending:
-            sys.exit(128 + self.pending)
 
 
 class Survival(tf.keras.callbacks.Callback):

@@ -126,7 +126,7 @@ class TrainDistilled(TrainSDBNN):
     teacher: tf.keras.models.Model = ComponentField()
     temperature: float = Field(1.0)
     alpha: float = Field(1.0)  # weight of the teacher; the labels have the rest
-    stage1: Optional[str] = Field(None)  # weights file of the same network, trained with `model.binary_weights=False`
+    float_weights: Optional[str] = Field(None)  # file of the same network, trained with `model.binary_weights=False`
 
     def check(self) -> None:
         super().check()
@@ -136,6 +136,6 @@ class TrainDistilled(TrainSDBNN):
     def prepare(self) -> None:
         super().prepare()
         with self.model.distribute_strategy.scope():
-            if self.stage1:
-                start_from_float_weights(self.model, self.stage1)
+            if self.float_weights:
+                start_from_float_weights(self.model, self.float_weights)
             distil(self.model, self.teacher, self.temperature, self.alpha)

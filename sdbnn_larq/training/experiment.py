@@ -3,62 +3,36 @@
 import contextlib
 import functools
 import math
-import os
-import resource
-import statistics
-import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from typing import Any, Optional
 
 import larq as lq
 import tensorflow as tf
-from larq.models import ModelProfile
 from zookeeper import ComponentField, Field
-from zookeeper.core.component import base_getattr
+from zookeeper.core.utils import warn
 from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
 from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.preprocessing import normalize
-from sdbnn_larq.training import _provenance
+from sdbnn_larq.training import _provenance, loop
 from sdbnn_larq.training._averaging import Averaging
-from sdbnn_larq.training._data_check import readable_pictures
 from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
-from sdbnn_larq.training._run_folder import RunFolder
+from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
-from sdbnn_larq.training._survival import Progress, Signals, Survival, restore
+from sdbnn_larq.training._survival import Progress, Survival, restore
 from sdbnn_larq.training.evaluation_data import evaluation_of, examples_for, input_shape_of, pixel_batches
 from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.preprocessing import SmallImages
-from sdbnn_larq.zoo import save_packed
+from sdbnn_larq.training.report import Results, make_report, summary
+from sdbnn_larq.training.signals import Signals
+from sdbnn_larq.weights import NetworkDescription
 
 ROOM_FOR_LOGS = 20_000_000  # bytes
 BYTES_PER_PARAMETER = 60  # three checkpoints of weights and two slots each, and the model
 HARD_LOSS, SOFT_LOSS = "sparse_categorical_crossentropy", "categorical_crossentropy"
-OPTIONS = ("self_distribution", "binary_weights", "binary")  # that weights need to be used again
-
-
-class Throughput(tf.keras.callbacks.Callback):
-    """Logs the seconds of each epoch, and its training images a second, validation excluded."""
-
-    def __init__(self, images_per_step: int):
-        super().__init__()
-        self.images_per_step = images_per_step
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.began = time.perf_counter()
-        self.steps, self.trained = 0, 0.0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.steps += 1
-        self.trained = time.perf_counter() - self.began
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs["seconds"] = time.perf_counter() - self.began
-        logs["images_per_second"] = self.steps * self.images_per_step / self.trained
 
 
 class TrainSDBNN(Experiment):
@@ -79,19 +53,27 @@ class TrainSDBNN(Experiment):
     mixup: float = Field(0.0)  # α of mixup; 0 is none, as in the paper
     cutmix: float = Field(0.0)  # α of CutMix
     label_smoothing: float = Field(0.0)
-    ema: float = Field(0.0)  # momentum of the weights' moving averages, which then validate, test and are saved
+    averaging_momentum: float = Field(0.0)  # of moving averages of the weights, which then validate, test and are saved
     seed: int = Field(0)
     deterministic: bool = Field(True)  # operations that give the same bits each time
     strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together
     checkpoint_steps: int = Field(0)  # also save every so many steps, not just after each epoch
     data_dir: Optional[str] = Field(None)  # reaches the data set
 
+    def __pre_configure__(self, conf: dict[str, Any]) -> dict[str, Any]:
+        """Takes fields by the names that they had in earlier versions."""
+        for old, new in RENAMED.items():
+            if old in conf and new in self.__component_fields__:
+                warn(f"`{old}` is now called `{new}`.")
+                conf = {**{name: value for name, value in conf.items() if name != old}, new: conf[old]}
+        return conf
+
     def __post_configure__(self) -> None:
         share_fields(self)
 
     @Field
     def output_dir(self) -> str:
-        return os.path.join("runs", f"{type(self).__name__}-{_provenance.digest(self.configuration)}")
+        return str(default_folder(type(self).__name__, self.configuration, _provenance.given_fields(self)))
 
     @Field
     def optimizer(self):
@@ -126,19 +108,18 @@ class TrainSDBNN(Experiment):
         with signals.caught():
             self.check()
             folder = RunFolder(self.output_dir)
-            folder.check(self.configuration)
-            report = folder.report()
-            if report is not None:
-                self.say(f"{folder.path} holds this run, finished; remove it to train again.")
-            else:
+            same_run = self.configuration, _provenance.given_fields(self)
+            report = folder.report_of(*same_run)
+            if report is None:
                 self.prepare()
                 self.test_batches, self.test_count = self.evaluation_batches("test")
-                report = self.train(folder, signals)
-            self.say(
-                f"{report['task']}: {report['test_accuracy']:.2%} of {report['test_images']:,} test images after "
-                f"{report['epochs']} epochs, {report['seconds']} s, {report['images_per_second']} images/s in "
-                f"training, 1-bit model {report['model_bytes'] / 1024:.1f} KiB; saved in {folder.path}"
-            )
+                self.results.try_saving()
+                with folder.lock() if self.chief else contextlib.nullcontext():
+                    # Another process may have been here in the meantime.
+                    report = folder.report_of(*same_run) or self.train(folder, signals)
+            else:
+                self.say(f"{folder.path} holds this run, finished; remove it to train again.")
+            self.say(summary(report, folder.path))
 
     def say(self, line: str) -> None:
         """Prints, once for all processes."""
@@ -168,7 +149,7 @@ class TrainSDBNN(Experiment):
         with self.distribution.scope():
             loss = SOFT_LOSS if self.soft_targets else self.loss
             self.model.compile(self.optimizer, loss, metrics=["accuracy"])
-        self.averaging = Averaging(self.model, self.ema) if self.ema else None
+        self.averaging = Averaging(self.model, self.averaging_momentum) if self.averaging_momentum else None
         data, count = self.examples("train")
         if count < self.batch_size:
             raise ValueError(f"`batch_size` must be at most the {count} training images. Received: {self.batch_size}.")
@@ -220,29 +201,20 @@ class TrainSDBNN(Experiment):
             epoch: to begin with, from 0.
             step: of that epoch, from 0.
         """
-        batches = self.train_batches
-        # Keras has no initial step: the rest of an interrupted epoch is a `fit` of its own.
-        starts = [(epoch, epoch + 1, step), (epoch + 1, self.epochs, 0)] if step else [(epoch, self.epochs, 0)]
-        for first, last, taken in starts:
-            if first == last:
-                continue
-            data = functools.partial(batches, first, taken)
-            with readable_pictures():
-                self.model.fit(
-                    self.distribution.distribute_datasets_from_function(data),
-                    initial_epoch=first,
-                    epochs=last,
-                    steps_per_epoch=batches.steps - taken,
-                    validation_data=self.validation_batches,
-                    callbacks=[
-                        Throughput(self.batch_size),
-                        EDESchedule(self.t_min, self.t_max, self.epochs),
-                        tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
-                        *([self.averaging] if self.averaging else []),
-                        *callbacks,
-                    ],
-                    verbose=(1 if sys.stdout.isatty() else 2) if self.chief else 0,
-                )
+        schedules = [
+            EDESchedule(self.t_min, self.t_max, self.epochs),
+            tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
+            *([self.averaging] if self.averaging else []),
+        ]
+        loop.fit(
+            self.model,
+            self.train_batches,
+            self.validation_batches,
+            [*schedules, *callbacks],
+            epoch=epoch,
+            step=step,
+            silent=not self.chief,
+        )
 
     def train(self, folder: RunFolder, signals: Signals) -> dict[str, Any]:
         """Trains from the newest checkpoint on, tests once and writes all that is to be kept.
@@ -279,8 +251,7 @@ class TrainSDBNN(Experiment):
                     signals.deferred = False
                     if progress.history:
                         folder.draw_curves(progress.history)
-            with self.evaluated_weights():
-                return self.finish(folder, progress)
+            return self.finish(folder, progress)
 
     def evaluated_weights(self) -> contextlib.AbstractContextManager:
         """The weights that validation sees, inside a block."""
@@ -290,37 +261,37 @@ class TrainSDBNN(Experiment):
         folder.write_history(progress.history)
         if progress.best() is progress.history[-1]:
             with self.evaluated_weights():
-                save_packed(self.model, folder.path / "best.safetensors", self.metadata(progress.history[-1]))
+                self.results.save_weights(folder.path / "best.safetensors", progress.history[-1])
 
     def finish(self, folder: RunFolder, progress: Progress) -> dict[str, Any]:
         """Tests the last epoch's weights and writes them with the report."""
-        model, history = self.model, progress.history
-        _, accuracy = model.evaluate(self.test_batches, verbose=0)
-        # The first epoch compiles the graph; it counts only if there is no other.
-        speeds = [row["images_per_second"] for row in history][1:] or [history[0]["images_per_second"]]
-        report = {
-            "task": type(self).__name__,
-            "test_accuracy": accuracy,
-            "test_images": self.test_count,
-            "validation_accuracy": history[-1]["val_accuracy"],
-            "best_epoch": int(progress.best()["epoch"]) + 1,  # by validation; its weights are best.safetensors
-            "best_validation_accuracy": progress.best()["val_accuracy"],
-            "epochs": self.epochs,
-            "seconds": round(sum(row["seconds"] for row in history), 1),
-            "images_per_second": round(statistics.median(speeds), 1),
-            "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            "model_bytes": ModelProfile(model).memory // 8,
-            "seed": self.seed,
-        }
-        save_packed(model, folder.path / "weights.safetensors", self.metadata(report))
-        temporary = folder.path / "model.partial.keras"
-        model.save(temporary)
-        os.replace(temporary, folder.path / "model.keras")
-        folder.write_json("report.json", report)
+        with self.evaluated_weights():
+            _, accuracy = self.model.evaluate(self.test_batches, verbose=0)
+            report = make_report(
+                type(self).__name__,
+                self.model,
+                progress,
+                seed=self.seed,
+                accuracy=accuracy,
+                images=self.test_count,
+            )
+            self.results.save(folder, report)
         return report
 
-    def metadata(self, report: dict[str, Any]) -> dict[str, Any]:
-        """What it takes to use the weights rightly."""
-        factory = base_getattr(self, "model")
-        options = {name: getattr(factory, name) for name in OPTIONS if hasattr(factory, name)}
-        return {"options": options, "class_names": list(self.dataset.class_names), "report": report}
+    @property
+    def results(self) -> Results:
+        """Writes the model's weights with what this task knows of the network."""
+        names = list(self.dataset.class_names)
+        description: NetworkDescription | None = getattr(self.model, "description", None)
+        if description is not None:
+            description = description.replace(
+                input_shape=self.image_shape,
+                preprocessing=evaluation_of(self.preprocessing),
+                class_names=tuple(names),
+                provenance={
+                    "task": type(self).__name__,
+                    "dataset": type(self.dataset).__name__,
+                    "seeds": [self.seed],
+                },
+            )
+        return Results(self.model, description, names)
