@@ -58,10 +58,11 @@ def make(tmp_path_factory):
             python = folder / "venv" / "bin" / "python"
             packages = subprocess.check_output(
                 [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-            ).strip()
-            # A folder that a .pth file names is searched, but its own .pth files, as editable installations
-            # leave them, are not read.
-            (Path(packages) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+            )
+            for path in Path(sysconfig.get_path("purelib")).iterdir():
+                target = Path(packages.strip(), path.name)
+                if "sdbnn" not in path.name and path.name != "__pycache__" and not target.exists():
+                    target.symlink_to(path)
             made[kind] = Installation(python, copy_of_the_source(folder / "checkout"))
             arguments = {"plain": [made[kind].source], "editable": ["--editable", made[kind].source], "none": []}[kind]
             if arguments:
