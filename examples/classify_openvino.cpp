@@ -1,6 +1,6 @@
 // Classifies one image with an exported network.
 //
-//   sdbnn export ResNet20 --weights resnet20.safetensors --to openvino --uint8 --output resnet20.xml
+//   sdbnn export ResNet20/cifar10 --to openvino --uint8 --output resnet20.xml
 //   g++ -std=c++17 classify_openvino.cpp -o classify -I$OV/include -L$OV/libs -l:libopenvino.so.2641 -Wl,-rpath,$OV/libs
 //   ./classify resnet20.xml image.raw
 //

@@ -12,6 +12,7 @@ import tensorflow as tf
 from zookeeper.tf import Dataset
 
 from sdbnn_larq import convert, zoo
+from sdbnn_larq.convert.targets import TARGETS
 from sdbnn_larq.preprocessing import known_preprocessing, normalize
 from sdbnn_larq.training.evaluation_data import pixel_batches
 from sdbnn_larq.weights import NetworkDescription, describe
@@ -50,7 +51,7 @@ def load_network(name: str, weights: str | os.PathLike | None = None, *, precisi
     # Raises
         ValueError: if there is no such file or tag, or if an architecture has no weights.
     """
-    exported = Path(name).suffix in (".tflite", ".xml")
+    exported = Path(name).suffix in [target.suffixes[0] for target in TARGETS.values()]
     if exported and weights is not None:
         raise ValueError(f"An exported file must be given without --weights. Received: {name}.")
     if precision != "f32" and Path(name).suffix != ".xml":
@@ -75,14 +76,10 @@ def runner(network: Network, runtime: str = "keras") -> Callable[[np.ndarray], n
         return network.predict
     if runtime == "keras":
         return lambda images: np.asarray(network.predict_on_batch(images))
-    exports: dict[str, tuple[Callable, str]] = {
-        "lce": (convert.to_lce, ".tflite"),
-        "openvino": (convert.to_openvino, ".xml"),
-    }
-    export, suffix = exports[runtime]
+    target = TARGETS[runtime]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"network{suffix}")
-        export(network, path, batch_size=1, verify=False, allow_float=True)
+        path = Path(folder, f"network{target.suffixes[0]}")
+        target.export(network, path, batch_size=1, verify=False, allow_float=True)
         return convert.ExportedModel(path).predict
 
 

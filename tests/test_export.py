@@ -1,5 +1,6 @@
 """Export to Larq Compute Engine and OpenVINO; every successful export here is also verified block by block."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from sdbnn_larq import convert, layers, zoo
+from sdbnn_larq.convert.verification import every_pixel_value
+from sdbnn_larq.preprocessing import mean_and_scale, normalize
 
 # isort: split
 import larq as lq  # needs the Keras that sdbnn_larq chooses
@@ -214,9 +217,87 @@ def test_1_bit_dense_layer_and_pixels(target, tmp_path):
     x = lq.layers.QuantDense(8, **BINARY)(tf.keras.layers.Flatten()(x))
     model = randomised(tf.keras.Model(image, tf.keras.layers.Dense(5)(x)))
     pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 6, 3), np.uint8)
-    report = export(target, model, tmp_path, uint8=True, images=pixels, class_names=list("abcde"))
+    report = export(
+        target, model, tmp_path, uint8=True, preprocessing=zoo.SMALL_IMAGES, images=pixels, class_names=list("abcde")
+    )
     assert report.exact_layers == 2
     assert report.top1_agreement is not None
+
+
+ODD = zoo.ImagePreprocessing(1.0, "bicubic", (1.5, 100.25, 254.9), (0.3, 77.7, 1e3))
+
+
+@pytest.mark.parametrize("preprocessing", [zoo.SMALL_IMAGES, ODD], ids=["imagenet", "odd"])
+@pytest.mark.parametrize("size", [(3, 5), (20, 20)])
+def test_pixels_are_normalised_to_the_last_bit(target, tmp_path, preprocessing, size):
+    """A network that returns its input shows it as the runtime computes it in the whole, compiled file."""
+    image = tf.keras.Input((*size, 3))
+    model = tf.keras.Model(image, tf.keras.layers.Activation("linear")(tf.keras.layers.ZeroPadding2D(1)(image)))
+    export(target, model, tmp_path, uint8=True, preprocessing=preprocessing)
+    network = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}")
+    pixels = every_pixel_value(size)
+    assert {len(np.unique(pixels[..., channel])) for channel in range(3)} == {256}
+    expected = normalize(pixels, preprocessing)
+    np.testing.assert_array_equal(network.predict(pixels)[:, 1:-1, 1:-1], expected)
+    assert network.description.preprocessing == preprocessing
+    np.testing.assert_array_equal(zoo.preprocess_input(pixels, network), pixels)  # the file does the rest
+
+
+@pytest.mark.parametrize("wrong", ["mean", "std"])
+def test_other_normalisation_is_caught(target, tmp_path, monkeypatch, wrong):
+    """One unit in the last place of one channel."""
+
+    def nearly(preprocessing):
+        values = list(mean_and_scale(preprocessing))
+        place = ["mean", "std"].index(wrong)
+        values[place] = values[place].copy()
+        values[place][1] = np.nextafter(values[place][1], np.float32(np.inf))
+        return values
+
+    module = {"openvino": "openvino.emitters", "lce": "lce.export"}[target]
+    module = importlib.import_module(f"sdbnn_larq.convert.{module}")
+    if target == "openvino":
+        monkeypatch.setattr(module, "mean_and_scale", nearly)
+    else:
+        monkeypatch.setattr(module, "normalize", lambda x, p: (tf.cast(x, tf.float32) - nearly(p)[0]) * nearly(p)[1])
+    model = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), tf.keras.layers.Conv2D(4, 3)])
+    with pytest.raises(convert.VerificationError, match=r"Block 'normalization' must agree .* \d+ of 768 values"):
+        export(target, model, tmp_path, uint8=True, preprocessing=zoo.SMALL_IMAGES)
+    assert not list(tmp_path.iterdir())
+
+
+def test_file_takes_preprocessing_and_names_from_the_description(target, tmp_path):
+    model = zoo.ResNet20(weights="cifar10")
+    export(target, model, tmp_path, uint8=True, verify=False)
+    network = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}")
+    assert network.description == zoo.describe("ResNet20/cifar10")
+    export(target, model, tmp_path, uint8=True, preprocessing=ODD, class_names=list("abcdefghij"), verify=False)
+    network = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}")
+    assert network.description == model.description.replace(preprocessing=ODD, class_names=tuple("abcdefghij"))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    np.testing.assert_array_equal(zoo.preprocess_input(pixels, network), pixels)
+    assert zoo.decode_predictions(network.predict(pixels), 1, network)[0][0][0] in "abcdefghij"
+
+
+@pytest.mark.parametrize("names", [["a", "ü \u2028 \x85", "<&>"], None], ids=["names", "none"])
+def test_file_of_a_network_of_ones_own_and_of_an_earlier_version(target, tmp_path, monkeypatch, names):
+    model = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), tf.keras.layers.Flatten(), tf.keras.layers.Dense(3)], "own")
+    export(target, model, tmp_path, class_names=names)
+    own = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}").description
+    assert (own.architecture, own.input_shape, own.preprocessing) == ("own", (8, 8, 3), None)
+    assert own.class_names == (names and tuple(names))
+    written = {"network": "resnet20", "input": "uint8", "mean": [1, 2, 3], "deviation": [4, 5, 6]}
+    written.update({"class_names": names} if names else {})
+    monkeypatch.setattr("sdbnn_larq.convert.metadata.from_description", lambda _: written)
+    export(target, model, tmp_path)
+    old = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}")
+    assert old.metadata == written
+    assert old.description.architecture == "ResNet20"
+    assert old.description.preprocessing == zoo.ImagePreprocessing(1.0, "bilinear", (1, 2, 3), (4, 5, 6))
+    assert old.description.class_names == (names and tuple(names))
+    monkeypatch.setattr("sdbnn_larq.convert.metadata.from_description", lambda _: {})
+    export(target, model, tmp_path)
+    assert convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}").description is None
 
 
 def test_float_layer_where_a_binary_one_was_meant(target, tmp_path):
@@ -233,7 +314,11 @@ def test_float_layer_where_a_binary_one_was_meant(target, tmp_path):
     [
         ({"batch_size": 0}, r"`batch_size` must be a whole number from 1\. Received: batch_size=0\."),
         ({"class_names": ["a"]}, r"`class_names` must be as many as the model's 10 outputs\. Received: 1\."),
-        ({"uint8": True, "images": np.zeros((1, 32, 32, 3))}, r"`images` must be uint8 pixels\. Received: float64\."),
+        ({"uint8": True}, r"`preprocessing` must be given .* Received: None\.$"),
+        (
+            {"uint8": True, "preprocessing": zoo.SMALL_IMAGES, "images": np.zeros((1, 32, 32, 3))},
+            r"`images` must be uint8 pixels\. Received: float64\.",
+        ),
     ],
 )
 def test_arguments_that_do_not_fit(target, tmp_path, arguments, message):

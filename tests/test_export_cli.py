@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from PIL import Image
 from sklearn.datasets import load_digits
 from test_export import MODULES, SUFFIXES, randomised
 
 from sdbnn_larq import convert, zoo
 from sdbnn_larq.cli import main
+from sdbnn_larq.cli._images import read_images
+from sdbnn_larq.preprocessing import fit, read_image
 
 NAMES = ["zéro", *"123456789"]
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -28,7 +31,9 @@ def sdbnn(*arguments):
 def digits(tmp_path_factory) -> Path:
     """A folder with weights, pictures of digits as .png and one as .npy."""
     folder = tmp_path_factory.mktemp("digits")
-    zoo.save_packed(randomised(zoo.ResNet20()), folder / "weights.safetensors")
+    model = randomised(zoo.ResNet20())
+    model.description = model.description.replace(preprocessing=zoo.SMALL_IMAGES, class_names=tuple("0123456789"))
+    zoo.save_packed(model, folder / "weights.safetensors")
     images = np.uint8(np.round(tf.image.resize(load_digits().images[:6, ..., None] * (255 / 16), (32, 32))))
     images = np.repeat(np.clip(images, 0, 255), 3, axis=-1)
     (folder / "images").mkdir()
@@ -71,7 +76,8 @@ def test_inspect(exported):
 def test_exported_file_runs(exported, digits):
     target, path, _ = exported
     network = convert.ExportedModel(path)
-    assert network.metadata["class_names"] == [str(i) for i in range(10)]
+    assert network.description == zoo.describe(digits / "weights.safetensors")
+    assert zoo.describe(network) is network.description
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     outputs = network.predict(images)
     assert outputs.shape == (3, 10)
@@ -136,6 +142,40 @@ def test_predict_gives_the_same_class_in_every_runtime(runtime, digits):
     assert clear
 
 
+@pytest.mark.parametrize("depth", [0, 1, 2])
+def test_folders_of_images(digits, tmp_path, depth):
+    """A training folder: classes, perhaps splits above them, and what systems leave beside the images."""
+    pytest.importorskip("openvino")
+    folder = tmp_path.joinpath("images", *["train", "ape"][2 - depth :])
+    folder.mkdir(parents=True)
+    for i in range(3):
+        shutil.copy(digits / "images" / f"{i}.png", folder / f"{i}.PNG")
+    (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    (folder / "._0.png").write_bytes(b"\0\5\26\7")
+    (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+    (tmp_path / "images" / ".git").mkdir()
+    (tmp_path / "images" / ".git" / "x.png").write_bytes(b"")
+    arguments = ["--weights", digits / "weights.safetensors", "--to", "openvino", "--output", tmp_path / "x.xml"]
+    result = sdbnn("export", "ResNet20", *arguments, "--images", tmp_path / "images")
+    assert result.exit_code == 0, result.output
+    assert "Top-1 agreement on the given images" in result.output
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    result = sdbnn("export", "ResNet20", *arguments, "--images", tmp_path / "images")
+    assert result.exit_code == 2
+    assert "broken.jpg" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_many_images_are_thinned_out(tmp_path):
+    for i in range(150):
+        Image.new("RGB", (9, 9), (i, 0, 0)).save(tmp_path / f"{i:03d}.png")
+    images = read_images([str(tmp_path)], zoo.describe("ResNet20/cifar10"), uint8=True)
+    reds = [int(image[0, 0, 0]) for image in images]
+    assert len(reds) == 64
+    assert reds == sorted(reds)
+    assert (reds[0], reds[-1]) == (0, 149)
+
+
 def test_names_and_batch_and_no_top(digits, tmp_path):
     pytest.importorskip("openvino")
     arguments = ["--weights", digits / "weights.safetensors", "--to", "openvino", "--output", tmp_path / "features.xml"]
@@ -144,6 +184,8 @@ def test_names_and_batch_and_no_top(digits, tmp_path):
     network = convert.ExportedModel(tmp_path / "features.xml")
     assert network.input_shape == (2, 32, 32, 3)
     assert network.predict(np.ones((3, 32, 32, 3), np.float32)).shape == (3, 8, 8, 64)
+    assert network.description.arguments == {"include_top": False}
+    assert network.description.class_names is None
 
 
 def test_int8_changes_little(digits, tmp_path):
@@ -174,12 +216,17 @@ def test_int8_changes_little(digits, tmp_path):
         (["export", "ResNet20", "--to", "lce", "--output", "x.xml"], "`path` must end in .tflite"),
         (["export", "ResNet20", "--to", "lce", "--int8", "--output", "x.tflite"], "--int8"),
         (["export", "ResNet20", "--to", "openvino", "--output", "x.xml", "--images", "none.png"], "none.png"),
+        (
+            ["export", "ResNet20", "--to", "openvino", "--output", "x.xml", "--images", "."],
+            "--images must be images or",
+        ),
+        (["export", "x.tflite", "--to", "openvino", "--output", "x.xml"], "--weights"),
         (["inspect", "x.onnx"], "`path` must be a .tflite or .xml file"),
         (["predict", "x.xml", "image.png"], "`path` must be a .tflite or .xml file"),
         (["predict", "x.xml", "image.png", "--weights", "w.h5"], "--weights"),
         (["evaluate", "x.xml", "--weights", "w.h5"], "--weights"),
         (["evaluate", "ResNet20"], "--weights"),
-        (["evaluate", "x.tflite", "--precision", "bf16"], "--precision bf16 must go with an .xml file"),
+        (["evaluate", "x.tflite", "--precision", "bf16"], "`precision` must be f32 but for an .xml file"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, digits, tmp_path, monkeypatch):
@@ -218,26 +265,59 @@ def test_missing_runtime_is_one_line(digits, tmp_path, monkeypatch):
 def network_with_names(digits) -> Path:
     pytest.importorskip("openvino")
     model = zoo.ResNet20(weights=str(digits / "weights.safetensors"))
-    convert.to_openvino(model, digits / "named.xml", uint8=True, class_names=NAMES, verify=False)
+    names = {"preprocessing": zoo.SMALL_IMAGES, "class_names": NAMES}
+    convert.to_openvino(model, digits / "named.xml", uint8=True, **names, verify=False)
     return digits / "named.xml"
 
 
 def test_example_runs_without_tensorflow(network_with_names, digits, tmp_path):
-    """In an environment that holds OpenVINO and NumPy alone."""
+    """In an environment that holds OpenVINO, NumPy and Pillow alone."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     (packages,) = (tmp_path / "venv" / "lib").glob("python*/site-packages")
-    for module in ("openvino", "numpy"):
+    for module in ("openvino", "numpy", "PIL"):
         source = Path(util.find_spec(module).origin).parent
         (packages / module).symlink_to(source)
-        if (libraries := source.parent / f"{module}.libs").exists():
-            (packages / libraries.name).symlink_to(libraries)
+        for libraries in source.parent.glob("*.libs"):
+            if not (packages / libraries.name).exists():
+                (packages / libraries.name).symlink_to(libraries)
     python = tmp_path / "venv" / "bin" / "python"
     assert subprocess.run([python, "-I", "-c", "import tensorflow"], capture_output=True).returncode == 1
-    command = [python, "-I", EXAMPLES / "classify_openvino.py", network_with_names, digits / "image.npy"]
+    paths = photographs(tmp_path)
+    command = [python, "-I", EXAMPLES / "classify_openvino.py", network_with_names, *paths]
     process = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert process.returncode == 0, process.stderr
-    probabilities = convert.ExportedModel(network_with_names).predict(np.load(digits / "image.npy")[None])[0]
-    assert f": {NAMES[probabilities.argmax()]} {probabilities.max():.1%}" in process.stdout
+    network = convert.ExportedModel(network_with_names)
+    outputs = network.predict(zoo.preprocess_input(paths, network))
+    for path, ((name, share),) in zip(paths, zoo.decode_predictions(outputs, 1, network)):
+        assert f"{path}: {name} {share:.1%}\n" in process.stdout
+
+
+def photographs(folder: Path) -> list[Path]:
+    """Images that are large, turned, grey, transparent, with a palette, of 16 bits, and of one pixel."""
+    photo = Image.fromarray(np.random.default_rng(0).integers(0, 256, (61, 97, 3), np.uint8))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    photo.save(folder / "turned.jpg", exif=turned)
+    photo.resize((32, 32)).save(folder / "fits.png")
+    photo.convert("L").save(folder / "grey.png")
+    photo.quantize(16).save(folder / "palette.gif")
+    photo.putalpha(Image.fromarray(np.arange(61 * 97, dtype=np.uint16).astype(np.uint8).reshape(61, 97)))
+    photo.save(folder / "transparent.png")
+    Image.fromarray((np.arange(50 * 40, dtype=np.uint16) * 32).reshape(50, 40)).save(folder / "16bit.png")
+    photo.crop((0, 0, 1, 1)).save(folder / "pixel.png")
+    return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+@pytest.mark.parametrize("preprocessing", [zoo.SMALL_IMAGES, zoo.PHOTOGRAPHS], ids=["small", "photographs"])
+@pytest.mark.parametrize("size", [(32, 32), (48, 40), (97, 61)])
+def test_example_sees_the_pixels_of_preprocess_input(preprocessing, size, tmp_path):
+    pytest.importorskip("openvino")
+    spec = util.spec_from_file_location("classify_openvino", EXAMPLES / "classify_openvino.py")
+    example = util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    for path in photographs(tmp_path):
+        pixels = example.fit(example.read(path), size, preprocessing.crop, preprocessing.resample)
+        np.testing.assert_array_equal(pixels, fit(read_image(path), size, preprocessing), err_msg=path.name)
 
 
 def test_cpp_example(network_with_names, digits, tmp_path):

@@ -62,6 +62,28 @@ class OneLineErrors(click.Group):
                 raise InputError(one_line(error)) from None
 
 
+class Runtime(click.ParamType):
+    """An export target or one of `others`; the table of targets comes with TensorFlow, and so is read when needed."""
+
+    name = "runtime"
+
+    def __init__(self, *others: str) -> None:
+        self.others = others
+
+    def known(self) -> list[str]:
+        from sdbnn_larq.convert.targets import TARGETS
+
+        return [*self.others, *TARGETS]
+
+    def get_metavar(self, param=None, ctx=None) -> str:
+        return f"[{'|'.join(self.known())}]"
+
+    def convert(self, value, param, ctx):
+        if value not in self.known():
+            self.fail(f"It must be one of {', '.join(self.known())}. Received: {value!r}.", param, ctx)
+        return value
+
+
 @click.group(cls=OneLineErrors)
 @click.option("--traceback", is_flag=True, help="Show where in the program an error arose.")
 def main(traceback: bool) -> None:
@@ -135,7 +157,7 @@ def evaluate(name: str, weights: str | None, dataset: str | None, precision: str
 @click.argument("images", nargs=-1, required=True)
 @click.option("--weights", help="A weights file, its URL or a tag; not for an exported file.")
 @click.option("--top", default=1, show_default=True, help="Classes to print for each image.")
-@click.option("--runtime", type=click.Choice(["keras", "lce", "openvino"]), default="keras", show_default=True)
+@click.option("--runtime", type=Runtime("keras"), default="keras", show_default=True)
 def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, runtime: str) -> None:
     """Print the class of each of IMAGES with its probability.
 
@@ -149,8 +171,8 @@ def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, r
 
 @main.command()
 @click.argument("name")
-@click.option("--weights", required=True, help="A weights file, its URL or a tag, e.g. cifar10.")
-@click.option("--to", "target", type=click.Choice(["lce", "openvino"]), required=True, help="The runtime.")
+@click.option("--weights", help="A weights file, its URL or a tag, where NAME is an architecture.")
+@click.option("--to", "target", type=Runtime(), required=True, help="The runtime.")
 @click.option("--output", required=True, help="The file, ending in .tflite or .xml.")
 @click.option("--uint8", is_flag=True, help="Take pixels, 0 to 255, and normalise them in the file.")
 @click.option("--int8", is_flag=True, help="Compute the float convolutions in 8 bits (OpenVINO).")

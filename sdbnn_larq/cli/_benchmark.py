@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from terminaltables import AsciiTable
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from sdbnn_larq import zoo
-from sdbnn_larq.cli._export import read_images
+from sdbnn_larq.cli._images import read_images
 from sdbnn_larq.convert.binary import is_binary
 from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.staging import staged
@@ -46,7 +49,7 @@ def benchmark(
         model = zoo.load(weights, name) if weights else _untrained(name, input_size)
         shape = model.input_shape[1:]
         noise = np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
-        data = read_images(images, model, False) if images else noise
+        data = read_images(images, zoo.describe(model), False) if images else noise
         logging.getLogger("nncf").setLevel(logging.ERROR)
         with tempfile.TemporaryDirectory() as folder:
             from sdbnn_larq.cli._contestants import contestants
@@ -66,7 +69,7 @@ def benchmark(
         }
         _chart(result, temporary.with_suffix(".png"))
         temporary.write_text(json.dumps(result, indent=1) + "\n")
-    print(_table(result))
+    Console(width=140).print(_table(result))
     print(*_ratios(rows), f"{output}, {Path(output).with_suffix('.png')}", sep="\n")
 
 
@@ -148,25 +151,22 @@ def _spread(values: np.ndarray) -> dict[str, float]:
     return {"median": round(median, 3), "p10": round(low, 3), "p90": round(high, 3)}
 
 
-def _table(result: dict[str, Any]) -> str:
-    head = ["", "ms, 1 image", "10–90 %", f"images/s, {result['batch']}", "10–90 %", "MB", "same class"]
-    lines = []
+def _table(result: dict[str, Any]) -> Table:
+    table = Table("", title=escape(_title(result)), title_justify="left", box=box.ASCII)
+    for column in ("ms, 1 image", "10–90 %", f"images/s, {result['batch']}", "10–90 %", "MB", "same class"):
+        table.add_column(column, justify="right")
     for row in result["rows"]:
         latency, rate = row["latency_ms"], row["images_per_second"]
-        lines.append(
-            [
-                row["name"],
-                f"{latency['median']:.2f}",
-                f"{latency['p10']:.2f}–{latency['p90']:.2f}",
-                f"{rate['median']:.1f}",
-                f"{rate['p10']:.1f}–{rate['p90']:.1f}",
-                "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.2f}",
-                "" if row["same_class"] is None else f"{row['same_class']:.1%}",
-            ]
+        table.add_row(
+            row["name"],
+            f"{latency['median']:.2f}",
+            f"{latency['p10']:.2f}–{latency['p90']:.2f}",
+            f"{rate['median']:.1f}",
+            f"{rate['p10']:.1f}–{rate['p90']:.1f}",
+            "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.2f}",
+            "" if row["same_class"] is None else f"{row['same_class']:.1%}",
         )
-    table = AsciiTable([head, *lines], _title(result))
-    table.justify_columns = dict.fromkeys(range(1, len(head)), "right")
-    return table.table
+    return table
 
 
 def _title(result: dict[str, Any]) -> str:

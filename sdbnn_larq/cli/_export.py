@@ -1,25 +1,23 @@
 """`sdbnn export` and `sdbnn inspect`: files for the device, and what is in them."""
 
-from collections.abc import Callable
-from pathlib import Path
-
 import click
-import numpy as np
 import tensorflow as tf
-from terminaltables import AsciiTable
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from sdbnn_larq import convert, zoo
-from sdbnn_larq.training.datasets import read_image
-from sdbnn_larq.training.preprocessing import normalize
-
-EXPORTS: dict[str, Callable[..., convert.Report]] = {"lce": convert.to_lce, "openvino": convert.to_openvino}
+from sdbnn_larq.cli._images import read_images
+from sdbnn_larq.convert.targets import TARGETS
+from sdbnn_larq.evaluation import load_network
 
 
 def export(
     name: str,
     target: str,
     *,
-    weights: str,
+    weights: str | None,
     output: str,
     uint8: bool,
     int8: bool,
@@ -31,19 +29,19 @@ def export(
 ) -> None:
     """Writes a network for a runtime and prints how well it agrees with Keras."""
     if int8 and target != "openvino":
-        raise ValueError("--int8 must go with --to openvino. Received: --to lce.")
-    model = zoo.load(weights, name)
-    names = zoo.describe(model).class_names
-    model = without_top(name, model) if no_top else model
+        raise ValueError(f"--int8 must go with --to openvino. Received: --to {target}.")
+    model = load_network(name, weights)
+    if not isinstance(model, tf.keras.Model):
+        raise ValueError(f"`name` must be a network to export. Received: {name!r}, which is exported.")
+    model = without_top(model) if no_top else model
     try:
-        report = EXPORTS[target](
+        report = TARGETS[target].export(
             model,
             output,
             uint8=uint8,
-            class_names=None if no_top else names,
             allow_float=allow_float,
             verify=not no_verify,
-            images=read_images(images, model, uint8) if images else None,
+            images=read_images(images, zoo.describe(model), uint8) if images else None,
             **({"batch_size": batch} if batch else {}),
             **({"int8": True} if int8 else {}),
         )
@@ -61,25 +59,25 @@ def export(
         print(f"Top-1 agreement on {on}: {report.top1_agreement:.1%}")
 
 
-def without_top(name: str, model: tf.keras.Model) -> tf.keras.Model:
+def without_top(model: tf.keras.Model) -> tf.keras.Model:
     """The feature extractor of a network of the zoo."""
-    last = zoo.get_model(name, include_top=False, input_shape=model.input_shape[1:]).layers[-1].name
-    return tf.keras.Model(model.inputs, model.get_layer(last).output, name=model.name)
-
-
-def read_images(paths: tuple[str, ...], model: tf.keras.Model, uint8: bool) -> np.ndarray:
-    """The images at these paths and in these folders, as the file takes them."""
-    files = [file for path in paths for file in (sorted(Path(path).iterdir()) if Path(path).is_dir() else [path])]
-    pixels = np.stack([read_image(file, model.input_shape[1]) for file in files])
-    return pixels if uint8 else np.asarray(normalize(pixels))
+    whole = zoo.describe(model)
+    arguments = {name: value for name, value in whole.arguments.items() if name != "num_classes"}
+    description = whole.replace(arguments={**arguments, "include_top": False}, class_names=None)
+    last = zoo.build(description).layers[-1].name
+    features = tf.keras.Model(model.inputs, model.get_layer(last).output, name=model.name)
+    features.description = description
+    return features
 
 
 def print_inspection(path: str) -> None:
     inspection = convert.inspect(path)
-    rows = [[o.name[-40:], o.kind, o.precision, f"{o.macs:,}", f"{o.bytes:,}"] for o in inspection.operations]
-    table = AsciiTable([["operation", "kind", "precision", "MACs", "bytes"], *rows])
-    table.justify_columns = {3: "right", 4: "right"}
-    print(table.table)
+    table = Table("operation", "kind", "precision", box=box.ASCII)
+    for column in ("MACs", "bytes"):
+        table.add_column(column, justify="right")
+    for o in inspection.operations:
+        table.add_row(escape(o.name[-40:]), o.kind, o.precision, f"{o.macs:,}", f"{o.bytes:,}")
+    Console(width=110).print(table)
     binary = [o for o in inspection.operations if o.precision == "1-bit" and o.macs]
     print(
         f"{path}: {inspection.bytes:,} bytes; {len(binary)} 1-bit convolutions with {inspection.binary_share:.1%} of "

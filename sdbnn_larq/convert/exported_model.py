@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sdbnn_larq.convert.metadata import description_in
 from sdbnn_larq.convert.runtime import Run
 from sdbnn_larq.convert.targets import target_of
 
@@ -37,7 +38,9 @@ class ExportedModel:
         input_shape: `(batch, height, width, channels)`; the file's own batch size.
         output_shape: likewise.
         dtype: of the images, uint8 or float32.
-        metadata: what the export tells of the network; empty for a file of another origin.
+        description: the network's, which `zoo.describe`, `zoo.preprocess_input` and `zoo.decode_predictions` take from
+            it; `None` for a file of another origin.
+        metadata: all that this package wrote into the file; empty for a file of another origin.
 
     # Raises
         ImportError: if the runtime is not installed.
@@ -65,6 +68,7 @@ class ExportedModel:
         self.input_shape = loaded.input_shape
         self.output_shape = loaded.output_shape
         self.dtype = loaded.dtype
+        self.description = description_in(loaded.metadata, loaded.input_shape, loaded.output_shape)
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Runs the network.

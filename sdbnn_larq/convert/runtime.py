@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-METADATA_KEY = "sdbnn_larq"  # under which a file keeps its metadata
-
 Run = Callable[[np.ndarray], np.ndarray]
 
 

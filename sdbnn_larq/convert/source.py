@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
+from sdbnn_larq.convert import metadata
 from sdbnn_larq.convert.binary import should_be_binary
 from sdbnn_larq.convert.graph import functional
+from sdbnn_larq.preprocessing import normalize
+from sdbnn_larq.weights import ImagePreprocessing, NetworkDescription
 
 
 @dataclass(frozen=True)
@@ -21,26 +23,31 @@ class Source:
         batch_size: of the file; `None` if it may change at run time.
         uint8: whether the file takes pixels from 0 to 255 and normalises them itself.
         images: what to verify on, as the file takes them.
-        metadata: what the file tells of the network, ready for JSON.
+        description: what the file tells of the network; `None` for one that takes no images.
     """
 
     model: tf.keras.Model
     batch_size: int | None
     uint8: bool
     images: np.ndarray
-    metadata: dict[str, Any]
+    description: NetworkDescription | None
+
+    @property
+    def preprocessing(self) -> ImagePreprocessing:
+        """How the file normalises pixels, if it does."""
+        assert self.description is not None
+        assert self.description.preprocessing is not None
+        return self.description.preprocessing
 
     @property
     def keras_images(self) -> np.ndarray:
         """The images as the model takes them."""
-        return np.asarray(normalize(self.images)) if self.uint8 else self.images
+        return normalize(self.images, self.preprocessing) if self.uint8 else self.images
 
-
-def normalize(pixels: tf.Tensor) -> tf.Tensor:
-    """Pixels as the recipes of `sdbnn train` feed them to a network."""
-    from sdbnn_larq.training.preprocessing import normalize  # training comes before convert, but is heavy
-
-    return normalize(pixels)
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What the file tells of the network, ready for JSON."""
+        return metadata.from_description(self.description)
 
 
 def prepare(
@@ -48,6 +55,7 @@ def prepare(
     *,
     batch_size: int | None,
     uint8: bool,
+    preprocessing: ImagePreprocessing | None,
     class_names: Sequence[str] | None,
     images: np.ndarray | None,
     allow_float: bool,
@@ -57,15 +65,22 @@ def prepare(
     # Raises
         ValueError: for the first that does not fit.
     """
+    description = getattr(model, "description", None)
     model = functional(model)
     if batch_size is not None and (batch_size != int(batch_size) or batch_size < 1):
         raise ValueError(f"`batch_size` must be a whole number from 1. Received: batch_size={batch_size!r}.")
-    if uint8 and model.input_shape[-1] != len(MEAN_RGB):
-        raise ValueError(f"With `uint8`, the model must take colour images. Received: shape {model.input_shape}.")
     if class_names is not None and len(class_names) != model.output_shape[-1]:
         raise ValueError(
             f"`class_names` must be as many as the model's {model.output_shape[-1]} outputs. "
             f"Received: {len(class_names)}."
+        )
+    description = _described(model, description, preprocessing, class_names)
+    if uint8 and (description is None or description.input_shape[-1] != 3):
+        raise ValueError(f"With `uint8`, the model must take colour images. Received: shape {model.input_shape}.")
+    if uint8 and (description is None or description.preprocessing is None):
+        raise ValueError(
+            "With `uint8`, `preprocessing` must be given for a model whose description does not say it, e.g. "
+            "`zoo.SMALL_IMAGES`. Received: None."
         )
     left_float = [layer.name for layer in model.layers if should_be_binary(layer)]
     if left_float and not allow_float:
@@ -73,12 +88,26 @@ def prepare(
             "Every layer with a quantizer must have 1-bit inputs and a 1-bit kernel, or `allow_float` be True. "
             f"Received: {', '.join(left_float)} with float inputs or weights."
         )
-    metadata: dict[str, Any] = {"network": model.name, "input": "uint8" if uint8 else "float32"}
-    if uint8:
-        metadata.update(mean=MEAN_RGB, deviation=STDDEV_RGB)
+    return Source(model, batch_size, uint8, _images(model, images, uint8), description)
+
+
+def _described(
+    model: tf.keras.Model,
+    own: NetworkDescription | None,
+    preprocessing: ImagePreprocessing | None,
+    class_names: Sequence[str] | None,
+) -> NetworkDescription | None:
+    """The description of the file's network, with what the caller gave; a network of the user's own has its name."""
+    if len(model.input_shape) != 4:
+        return None
+    shape = model.input_shape[1:]
+    classes = {"num_classes": model.output_shape[-1]} if len(model.output_shape) == 2 else {}
+    description = NetworkDescription(model.name, classes, shape) if own is None else own.replace(input_shape=shape)
+    if preprocessing is not None:
+        description = description.replace(preprocessing=preprocessing)
     if class_names is not None:
-        metadata["class_names"] = list(map(str, class_names))
-    return Source(model, batch_size, uint8, _images(model, images, uint8), metadata)
+        description = description.replace(class_names=tuple(map(str, class_names)))
+    return description
 
 
 def _images(model: tf.keras.Model, images: np.ndarray | None, uint8: bool) -> np.ndarray:

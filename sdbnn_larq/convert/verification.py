@@ -14,6 +14,7 @@ import tensorflow as tf
 from sdbnn_larq.convert.binary import one_bit_part
 from sdbnn_larq.convert.graph import Call, calls
 from sdbnn_larq.convert.source import Source
+from sdbnn_larq.preprocessing import normalize
 
 Values = dict[str, np.ndarray]  # by Keras id
 
@@ -64,7 +65,7 @@ def keras_values(model: tf.keras.Model, images: np.ndarray, ids: Iterable[str]) 
     tensors = {call.output: call.keras_output for call in calls(model)}
     ids = list(ids)
     values = tf.keras.Model(model.inputs, [tensors[id_] for id_ in ids])(images, training=False)
-    return {id_: np.asarray(value) for id_, value in zip(ids, values)}
+    return {id_: np.asarray(value) for id_, value in zip(ids, tf.nest.flatten(values))}
 
 
 def _compare(block: Block, expected: np.ndarray, got: np.ndarray, span: float) -> float:
@@ -91,9 +92,10 @@ def verify(
     blocks: list[Block],
     binary: list[Call],
     run_parts: Callable[[Values], tuple[Values, Values]],
+    run_normalization: Callable[[np.ndarray], np.ndarray],
     outputs: np.ndarray,
 ) -> Report:
-    """Compares the 1-bit layers and every block, then the whole network's decisions.
+    """Compares the normalised pixels, the 1-bit layers and every block, then the whole network's decisions.
 
     # Arguments
         source: the network and the images.
@@ -101,11 +103,15 @@ def verify(
         binary: the 1-bit layers.
         run_parts: runs all blocks, each on the given values of its inputs; returns their outputs and what the 1-bit
             layers counted, by the Keras id of the block's or layer's output.
+        run_normalization: what the file makes of pixels before its first layer; called if the file takes pixels.
         outputs: of the whole network.
 
     # Raises
         VerificationError: naming the first layer or block that differs.
     """
+    if source.uint8:
+        pixels = every_pixel_value(source.model.input_shape[1:3])
+        _compare_exactly("normalization", normalize(pixels, source.preprocessing), run_normalization(pixels))
     ids = {id_ for block in blocks for id_ in (block.output, block.unclipped) if id_}
     expected = keras_values(source.model, source.keras_images, ids | {call.inputs[0] for call in binary})
     got, integers = run_parts(expected)
@@ -123,6 +129,13 @@ def verify(
         max_difference=max(differences),
         top1_agreement=top1_agreement(source, outputs),
     )
+
+
+def every_pixel_value(size: tuple[int, int]) -> np.ndarray:
+    """Images in which each channel has each value from 0 to 255."""
+    count = -(-256 // (size[0] * size[1]))
+    values = np.resize(np.arange(256, dtype=np.uint8), (count, *size, 1))
+    return np.ascontiguousarray(np.broadcast_to(values, (count, *size, 3)))
 
 
 def top1_agreement(source: Source, outputs: np.ndarray) -> float | None:

@@ -17,10 +17,14 @@ from sdbnn_larq.convert.graph import Call, calls, output_call
 from sdbnn_larq.convert.lce import file
 from sdbnn_larq.convert.lce.run import run
 from sdbnn_larq.convert.runtime import require
-from sdbnn_larq.convert.source import Source, normalize, prepare
+from sdbnn_larq.convert.source import Source, prepare
 from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.convert.verification import Block, Report, Values, verify
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
+from sdbnn_larq.preprocessing import normalize
+from sdbnn_larq.weights import ImagePreprocessing
+
+NORMALIZED = "normalized_pixels"  # name of the tensor
 
 # A 1-bit convolution can write bits for the next through these, and so loses speed if the export looks in between.
 _FUSED = (tf.keras.layers.BatchNormalization, tf.keras.layers.MaxPool2D, lq.layers.QuantConv2D)
@@ -32,6 +36,7 @@ def to_lce(
     *,
     batch_size: int | None = None,
     uint8: bool = False,
+    preprocessing: ImagePreprocessing | None = None,
     class_names: Sequence[str] | None = None,
     verify: bool = True,
     images: np.ndarray | None = None,
@@ -55,9 +60,11 @@ def to_lce(
         path: the output, ending in `.tflite`.
         batch_size: the batch size of the file; if `None`, 1 until the program that runs it sets another with
             `ResizeInputTensor`.
-        uint8: whether the file takes pixels, 0 to 255, and normalises them as the recipes of `sdbnn train` do;
-            otherwise it takes what the model takes.
-        class_names: one for each output; they are kept in the file's metadata.
+        uint8: whether the file takes pixels, 0 to 255, and normalises them, to the last bit as
+            `zoo.preprocess_input` does; otherwise it takes what the model takes.
+        preprocessing: from pixels to the model's input; that of the model's description if `None`.
+        class_names: one for each output; those of the model's description if `None`. The file's metadata hold the
+            whole description, which `ExportedModel` gives back.
         verify: whether to compare the result with Keras.
         images: what to compare on, as the file takes it; 4 of random noise if `None`.
         allow_float: whether a layer that has a quantizer may compute with float inputs or float weights, as in a
@@ -74,11 +81,17 @@ def to_lce(
     """
     lce = require("larq_compute_engine", "lce")
     source = prepare(
-        model, batch_size=batch_size, uint8=uint8, class_names=class_names, images=images, allow_float=allow_float
+        model,
+        batch_size=batch_size,
+        uint8=uint8,
+        preprocessing=preprocessing,
+        class_names=class_names,
+        images=images,
+        allow_float=allow_float,
     )
     with staged(path, (".tflite",)) as temporary:
         cuts = _cuts(source.model)
-        names = [call.layer.name for call in cuts]
+        names = [*([NORMALIZED] if source.uint8 else []), *(call.layer.name for call in cuts)]
         content, tensors = file.only_output(_convert(lce, source, cuts), names)
         binary = _binary_calls(content, source.model)
         if batch_size is None:
@@ -169,13 +182,15 @@ def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:
     """Converts the model with an output at each cut, named by its layer."""
     model = _folded(source.model, cuts, source.batch_size)
     names = [call.layer.name for call in cuts]
+    preprocessing = source.preprocessing
     module = tf.Module()
     module.weights = model.variables  # a bare module, because saving a Keras model traces it many times over
     image = tf.TensorSpec(model.input_shape, tf.uint8 if source.uint8 else tf.float32, name=model.input_names[0])
 
     def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        x = normalize(x) if source.uint8 else x
-        return dict(zip(names, tf.nest.flatten(model(x, training=False))))
+        x = normalize(x, preprocessing) if source.uint8 else x
+        outputs = dict(zip(names, tf.nest.flatten(model(x, training=False))))
+        return {NORMALIZED: x, **outputs} if source.uint8 else outputs
 
     module.predict = tf.function(predict, input_signature=[image])
     with tempfile.TemporaryDirectory() as folder:
@@ -218,7 +233,7 @@ def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int]
     def run_file(part: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
         return run(part if source.batch_size else file.with_batch(part, size), inputs)
 
-    parts = file.split(content, tensors[:-1])
+    parts = file.split(content, tensors[-len(cuts) : -1])
     blocks = [
         Block(call.name, call.output, call.inputs[0] if isinstance(call.layer, HardTanh) else None) for call in cuts
     ]
@@ -235,7 +250,11 @@ def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int]
             {call.output: _cropped(counts, call) for call, counts in zip(binary.values(), integers)},
         )
 
-    return verify(source, blocks, list(binary.values()), run_parts, run_file(content, [source.images])[0])
+    def normalized(pixels: np.ndarray) -> np.ndarray:
+        return run_file(file.with_output(content, tensors[0]), [pixels])[0]
+
+    outputs = run_file(content, [source.images])[0]
+    return verify(source, blocks, list(binary.values()), run_parts, normalized, outputs)
 
 
 def _enlarged(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -10,7 +10,7 @@ from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
-from sdbnn_larq.convert.runtime import METADATA_KEY
+from sdbnn_larq.convert.metadata import KEY
 
 
 def parse(content: bytes) -> Any:
@@ -53,6 +53,14 @@ def only_output(content: bytes, names: list[str]) -> tuple[bytes, list[int]]:
     tensors = [indices[name] for name in names]
     file.subgraphs[0].outputs = np.array(tensors[-1:], np.int32)
     return pack(file), tensors
+
+
+def with_output(content: bytes, tensor: int) -> bytes:
+    """A file that computes one of its tensors."""
+    file = parse(content)
+    file.subgraphs[0].outputs = np.array([tensor], np.int32)
+    file.signatureDefs = []
+    return pack(file)
 
 
 def allow_any_batch(content: bytes) -> bytes:
@@ -100,9 +108,9 @@ def with_metadata(content: bytes, metadata: Mapping[str, Any]) -> bytes:
     """Adds a metadata buffer with JSON."""
     file = parse(content)
     buffer = schema.BufferT()
-    buffer.data = np.frombuffer(json.dumps(metadata, ensure_ascii=False).encode(), np.uint8)
+    buffer.data = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
     entry = schema.MetadataT()
-    entry.name, entry.buffer = METADATA_KEY, len(file.buffers)
+    entry.name, entry.buffer = KEY, len(file.buffers)
     file.buffers.append(buffer)
     file.metadata = [*(file.metadata or []), entry]
     return pack(file)
@@ -112,7 +120,7 @@ def read_metadata(content: bytes) -> dict[str, Any]:
     """What `with_metadata` added; empty for a file of another origin."""
     file = parse(content)
     for entry in file.metadata or []:
-        if entry.name == METADATA_KEY.encode():
+        if entry.name == KEY.encode():
             return json.loads(np.asarray(file.buffers[entry.buffer].data).tobytes())
     return {}
 

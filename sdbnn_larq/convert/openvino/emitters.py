@@ -11,10 +11,11 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import tensorflow as tf
-from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
 from sdbnn_larq.convert.binary import kernel_of, scale_of, takes_sign
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricMaxPool2D, SymmetricQuantConv2D
+from sdbnn_larq.preprocessing import mean_and_scale
+from sdbnn_larq.weights import ImagePreprocessing
 
 Emit = Callable[..., ov.Node]
 EMITTERS: dict[type, Emit] = {}
@@ -41,9 +42,13 @@ def constant(value) -> ov.Node:
     return ops.constant(np.asarray(value, np.float32))
 
 
-def normalized(pixels: ov.Node) -> ov.Node:
-    """Pixels, channels last, as the recipes of `sdbnn train` feed them to a network."""
-    return ops.divide(ops.subtract(ops.convert(pixels, "f32"), constant(MEAN_RGB)), constant(STDDEV_RGB))
+def normalized(pixels: ov.Node, preprocessing: ImagePreprocessing) -> ov.Node:
+    """Pixels, channels last, as `sdbnn_larq.preprocessing.normalize` makes them the network's input."""
+    mean, scale = mean_and_scale(preprocessing)
+    centred = ops.subtract(ops.convert(pixels, "f32"), constant(mean))
+    # OpenVINO would make (x - m)·s into x·s - m·s, whose last bit may be another. A clip that clips nothing is between.
+    centred = ops.clamp(centred, float(-1 - mean.max()), float(256 - mean.min()))
+    return ops.multiply(centred, constant(scale))
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:

@@ -13,13 +13,16 @@ import tensorflow as tf
 
 from sdbnn_larq.convert.binary import is_binary
 from sdbnn_larq.convert.graph import calls, output_call
+from sdbnn_larq.convert.metadata import KEY
 from sdbnn_larq.convert.openvino.run import core
-from sdbnn_larq.convert.runtime import METADATA_KEY, require
+from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.source import Source, prepare
 from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.convert.verification import Block, Report, Values, top1_agreement, verify
+from sdbnn_larq.weights import ImagePreprocessing
 
 PRECISE = '<rt_info><attribute name="precise" version="0" /></rt_info>'  # OpenVINO's mark; its Python API sets none
+NORMALIZED = "normalized_pixels"  # name of the node
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO's own choice is bf16 where the processor has it
 
 
@@ -30,6 +33,7 @@ def to_openvino(
     batch_size: int = 1,
     uint8: bool = False,
     int8: bool = False,
+    preprocessing: ImagePreprocessing | None = None,
     class_names: Sequence[str] | None = None,
     verify: bool = True,
     images: np.ndarray | None = None,
@@ -51,12 +55,14 @@ def to_openvino(
         path: the output, ending in `.xml`; the weights go beside it, ending in `.bin`.
         batch_size: the batch size of the file. OpenVINO's `Model.reshape` sets another after reading; its 1-bit
             convolution has to know one before it is compiled.
-        uint8: whether the file takes pixels, 0 to 255, and normalises them as the recipes of `sdbnn train` do;
-            otherwise it takes what the model takes.
+        uint8: whether the file takes pixels, 0 to 255, and normalises them, to the last bit as
+            `zoo.preprocess_input` does; otherwise it takes what the model takes.
         int8: whether the float convolutions and the classifier multiply 8-bit numbers: faster and smaller, but no
             longer exact. Their ranges are found on `images`. The comparison with Keras precedes this step; the report's
             top-1 agreement is that of the 8-bit file.
-        class_names: one for each output; they are kept in the file's `rt_info`.
+        preprocessing: from pixels to the model's input; that of the model's description if `None`.
+        class_names: one for each output; those of the model's description if `None`. The file's `rt_info` holds the
+            whole description, which `ExportedModel` gives back.
         verify: whether to compare the result with Keras.
         images: what to compare on, as the file takes it; 4 of random noise if `None`, which `int8` does not allow.
         allow_float: whether a layer that has a quantizer may compute with float inputs or float weights, as in a
@@ -80,7 +86,13 @@ def to_openvino(
     if int8 and images is None:
         raise ValueError("With `int8`, `images` must be given: real ones, whose ranges it takes. Received: None.")
     source = prepare(
-        model, batch_size=batch_size, uint8=uint8, class_names=class_names, images=images, allow_float=allow_float
+        model,
+        batch_size=batch_size,
+        uint8=uint8,
+        preprocessing=preprocessing,
+        class_names=class_names,
+        images=images,
+        allow_float=allow_float,
     )
     with staged(path, (".xml", ".bin")) as temporary:
         graph = _graph(source)
@@ -111,7 +123,11 @@ def _graph(source: Source) -> Any:
             shape = [source.batch_size, *model.input_shape[1:]]
             image = ops.parameter(shape, np.uint8 if source.uint8 else np.float32, name=f"{call.name}_image")
             image.output(0).set_names({call.name})
-            node = _permute(normalized(image) if source.uint8 else image, (0, 3, 1, 2))
+            node = image
+            if source.uint8:
+                node = normalized(image, source.preprocessing)
+                node.set_friendly_name(NORMALIZED)
+            node = _permute(node, (0, 3, 1, 2))
         elif type(call.layer) not in EMITTERS:
             raise unsupported(call.layer, "")
         else:
@@ -123,7 +139,7 @@ def _graph(source: Source) -> Any:
     result = ops.result(_permute(nodes[last.output], (0, 2, 3, 1)))
     result.get_output_tensor(0).set_names({last.name})
     graph = ov.Model([result], [image], model.name)
-    graph.set_rt_info(json.dumps(source.metadata, ensure_ascii=False, separators=(",", ":")), [METADATA_KEY])
+    graph.set_rt_info(json.dumps(source.metadata, separators=(",", ":")), [KEY])
     return graph
 
 
@@ -131,12 +147,13 @@ def _write(graph: Any, path: Path) -> None:
     import openvino as ov
 
     ov.serialize(graph, path, path.with_suffix(".bin"))
-    text = "".join(line.strip() for line in path.read_text().splitlines())  # indentation is a third of it
+    lines = path.read_text(encoding="utf-8").split("\n")
+    text = "".join(line.strip() for line in lines)  # indentation is a third of it
     # An input is like the output that feeds it, where OpenVINO reads precision and shape.
     text = re.sub("<input>.*?</input>", lambda ports: re.sub(" precision.*?</port>", "/>", ports[0]), text)
     names = "|".join(map(re.escape, _precise(graph))) or "(?!)"
     text = re.sub(rf'<layer id="\d+" name="(?:{names})" [^>]*>', rf"\g<0>{PRECISE}", text)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def _precise(graph: Any) -> list[str]:
@@ -179,12 +196,18 @@ def _verify(source: Source, path: Path) -> Report:
         )
 
     blocks = [Block(call.name, call.output) for call in tested]
-    return verify(source, blocks, binary, run_parts, _run(path, images))
+    return verify(source, blocks, binary, run_parts, lambda pixels: _run(path, pixels, NORMALIZED), _run(path, images))
 
 
-def _run(path: Path, images: np.ndarray) -> np.ndarray:
+def _run(path: Path, images: np.ndarray, node: str | None = None) -> np.ndarray:
+    """The output of the file, or of one of its nodes."""
+    import openvino as ov
+
     graph = core().read_model(path)
     graph.reshape(list(images.shape))
+    if node is not None:
+        (found,) = (other for other in graph.get_ordered_ops() if other.get_friendly_name() == node)
+        graph = ov.Model([found.output(0)], graph.get_parameters(), node)
     return core().compile_model(graph, "CPU", FLOAT32)(images)[0]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sdbnn_larq.convert.runtime import METADATA_KEY, LoadedFile, Run, require
+from sdbnn_larq.convert.metadata import KEY
+from sdbnn_larq.convert.runtime import LoadedFile, Run, require
 
 
 @functools.cache
@@ -39,7 +40,7 @@ def load(path: Path, *, threads: int, precision: str, indirect: bool) -> LoadedF
         return lambda batch: np.array(next(iter(request.infer([batch]).values())))
 
     return LoadedFile(
-        json.loads(graph.get_rt_info([METADATA_KEY]).astype(str)) if graph.has_rt_info([METADATA_KEY]) else {},
+        json.loads(graph.get_rt_info([KEY]).astype(str)) if graph.has_rt_info([KEY]) else {},
         tuple(graph.input(0).shape),
         tuple(graph.output(0).shape),
         graph.input(0).element_type.to_dtype(),
