@@ -1,15 +1,21 @@
 """Files of packed weights: exact, small, and refused when damaged."""
 
+from pathlib import Path
+
 import larq as lq
+import larq_zoo
 import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
+from larq_zoo.literature.xnornet import xnor_weight_scale
 
 from sdbnn_larq import zoo
+from sdbnn_larq.weights import named_weights, read_description
 from sdbnn_larq.weights import packed as _packed
-from sdbnn_larq.weights.names import named_weights
+from sdbnn_larq.weights._kernels import one_bit_quantizers
 
+GOLDEN = Path(__file__).parent / "golden"
 HALF = ("logits/kernel", "*_asd_*")
 
 
@@ -69,6 +75,158 @@ def test_size_and_predictions(tmp_path, name, limit, half):
     other = zoo.get_model(name)
     assert zoo.load_packed(other, path) == {"classes": ["a"]}
     np.testing.assert_array_equal(model(images(model)), other(images(model)))
+
+
+ONE_BIT = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+
+
+def keras_named_convolutions() -> tf.keras.Model:
+    """Float and 1-bit layers in turn, with the names that Keras gives them."""
+    return tf.keras.Sequential(
+        [
+            tf.keras.Input((12, 12, 3)),
+            tf.keras.layers.Conv2D(8, 3),
+            tf.keras.layers.BatchNormalization(),
+            lq.layers.QuantConv2D(8, 3, **ONE_BIT),
+            tf.keras.layers.BatchNormalization(),
+            tf.keras.layers.Conv2D(8, 3),
+            tf.keras.layers.BatchNormalization(),
+            tf.keras.layers.Flatten(),
+            tf.keras.layers.Dense(5),
+        ]
+    )
+
+
+def keras_named_dense() -> tf.keras.Model:
+    image = x = tf.keras.Input((8,))
+    for _ in range(3):
+        x = tf.keras.layers.BatchNormalization()(lq.layers.QuantDense(8, **ONE_BIT)(tf.keras.layers.Dense(8)(x)))
+    return tf.keras.Model(image, tf.keras.layers.Dense(8)(x))
+
+
+def nested_twice() -> tf.keras.Model:
+    """Two networks inside a third, whose layers all have the same names."""
+
+    def inner(name):
+        return tf.keras.Sequential(
+            [tf.keras.Input((8,)), tf.keras.layers.Dense(8, name="same"), lq.layers.QuantDense(8, **ONE_BIT)], name=name
+        )
+
+    image = tf.keras.Input((8,))
+    return tf.keras.Model(image, inner("b")(tf.keras.layers.Dense(8, name="same")(inner("a")(image))))
+
+
+def partly_frozen() -> tf.keras.Model:
+    model = keras_named_dense()
+    for layer in model.layers[1:5]:
+        layer.trainable = False
+    return model
+
+
+def odd_names() -> tf.keras.Model:
+    names = ("a>b", "A-1.x", "dense_1", "conv2d_1", "dense", "a")
+    return tf.keras.Sequential([tf.keras.Input((8,)), *(tf.keras.layers.Dense(8, name=name) for name in names)])
+
+
+class Subclassed(tf.keras.Model):
+    def __init__(self):
+        super().__init__(name="subclassed")
+        self.blocks = [tf.keras.layers.Dense(8), lq.layers.QuantDense(8, **ONE_BIT)]
+        self.scale = self.add_weight(name="scale", shape=(8,))
+        self.last = tf.keras.layers.Dense(8)
+        self.build((None, 8))
+
+    def call(self, inputs):
+        for block in self.blocks:
+            inputs = block(inputs)
+        return self.last(inputs * self.scale)
+
+
+STRANGERS = [keras_named_convolutions, keras_named_dense, nested_twice, partly_frozen, odd_names, Subclassed]
+
+
+@pytest.mark.parametrize("build", STRANGERS, ids=lambda build: build.__name__)
+def test_every_weight_comes_back_to_its_layer(tmp_path, build):
+    """Models nobody here wrote, the copy built after other layers, and frozen otherwise."""
+    model = randomize(build())
+    zoo.save_packed(model, tmp_path / "a")
+    tf.keras.layers.Dense(1), tf.keras.layers.Conv2D(1, 1)  # Keras goes on numbering
+    copy = build()
+    if build is not partly_frozen:
+        for layer in copy.layers[::2]:
+            layer.trainable = False
+    else:
+        copy.trainable = True
+    zoo.load_packed(copy, tmp_path / "a")
+    one_bit = one_bit_quantizers(model, named_weights(model))
+    for (name, weight), expected in zip(named_weights(copy).items(), named_weights(model).values(), strict=True):
+        same = np.sign if name in one_bit else np.asarray
+        np.testing.assert_array_equal(same(weight), same(expected))
+    x = np.random.RandomState(1).standard_normal((4, *(getattr(model, "input_shape", None) or (None, 8))[1:]))
+    np.testing.assert_array_equal(model(x.astype(np.float32)), copy(x.astype(np.float32)))
+
+
+def test_reads_the_first_format_of_a_model_with_keras_s_names():
+    """A file that version 0.1.0 wrote, and what the model that wrote it gave."""
+    model = keras_named_convolutions()
+    assert zoo.load_packed(model, GOLDEN / "format1_keras_names.safetensors") == {"note": "old"}
+    with np.load(GOLDEN / "format1_keras_names.npz") as expected:
+        np.testing.assert_allclose(model(expected["x"]), expected["y"], rtol=1e-5, atol=1e-5)
+    assert read_description(GOLDEN / "format1_keras_names.safetensors") is None
+
+
+@pytest.mark.parametrize("scale", ["magnitude_aware_sign", xnor_weight_scale])
+def test_scaled_signs_take_one_bit(tmp_path, scale):
+    """Bi-Real's and XNOR's kernels: signs and a scale for each channel, exactly."""
+
+    def build():
+        return tf.keras.Sequential(
+            [
+                tf.keras.Input((8, 8, 32)),
+                lq.layers.QuantConv2D(48, 3, input_quantizer="ste_sign", kernel_quantizer=scale),
+                lq.layers.QuantConv2D(16, 5, input_quantizer="ste_sign", kernel_quantizer=scale),
+            ],
+            name="scaled",
+        )
+
+    model, copy = randomize(build()), build()
+    zoo.save_packed(model, tmp_path / "a")
+    zoo.load_packed(copy, tmp_path / "a")
+    np.testing.assert_array_equal(model(images(model)), copy(images(model)))
+    assert set(safetensors.numpy.load_file(tmp_path / "a")) == {"sign_bits", "sum", "float32"}
+
+
+LARQ_ZOO = [
+    *("BinaryAlexNet", "BiRealNet", "BinaryResNetE18", "BinaryDenseNet28", "BinaryDenseNet37", "BinaryDenseNet45"),
+    *("BinaryDenseNet37Dilated", "DoReFaNet", "MeliusNet22", "RealToBinaryNet", "XNORNet"),
+    *("QuickNet", "QuickNetSmall", "QuickNetLarge"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARQ_ZOO)
+def test_larq_zoo_round_trip(tmp_path, name):
+    """Each of larq-zoo's networks predicts the same to the last bit, and stores no 1-bit kernel in full."""
+    build = getattr(larq_zoo.sota, name, None) or getattr(larq_zoo.literature, name)
+    model, copy = (build(weights=None, input_shape=(64, 64, 3), num_classes=10) for _ in range(2))
+    randomize(model)
+    zoo.save_packed(model, tmp_path / "a")
+    zoo.load_packed(copy, tmp_path / "a")
+    x = np.random.RandomState(1).standard_normal((2, 64, 64, 3)).astype(np.float32)
+    np.testing.assert_array_equal(model.predict_on_batch(x), copy.predict_on_batch(x))
+    with safetensors.safe_open(tmp_path / "a", "np") as file:
+        assert "latent" not in file.keys()  # noqa: SIM118
+    assert (tmp_path / "a").stat().st_size < stored_bytes(model) + 2**16
+
+
+def stored_bytes(model: tf.keras.Model) -> int:
+    """A bit for each 1-bit weight, 4 bytes for a scale of each of its channels and for any other weight."""
+    weights = named_weights(model)
+    one_bit = one_bit_quantizers(model, weights)
+    return sum(
+        np.size(weight) // 8 + 1 + 4 * weight.shape[-1] if name in one_bit else 4 * np.size(weight)
+        for name, weight in weights.items()
+    )
 
 
 def test_depthwise_pointwise_and_dense_kernels(tmp_path):
@@ -226,7 +384,7 @@ def test_failed_save_leaves_the_old_file(tmp_path):
     before = path.read_bytes()
     with pytest.raises(ValueError, match="`metadata` must be"):
         zoo.save_packed(small_model(), path, {"a": object()})
-    with pytest.raises(ValueError, match="`metadata` must be short"):
+    with pytest.raises(ValueError, match="`metadata` and description must be short"):
         zoo.save_packed(small_model(), path, {"a": "b" * 2**18})
     with pytest.raises(ValueError, match="`half` must match"):
         zoo.save_packed(small_model(), path, half=["nothing"])

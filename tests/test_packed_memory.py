@@ -15,7 +15,7 @@ import safetensors
 import safetensors.numpy
 
 from sdbnn_larq import zoo
-from sdbnn_larq.zoo import _packed
+from sdbnn_larq.weights import packed as _packed
 
 path, model = Path(sys.argv[1]), zoo.CifarResNet18()
 zoo.save_packed(model, path)

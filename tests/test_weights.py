@@ -8,29 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from larq_zoo.training.data import MEAN_RGB, STDDEV_RGB
 
 from sdbnn_larq import zoo
+from sdbnn_larq.weights import PublishedWeights, published
 from sdbnn_larq.weights import catalogue as _catalogue
 from sdbnn_larq.weights import download as _download
 from sdbnn_larq.zoo._weights import load_weights
 
-FIELDS = {
-    "architecture": "ResNet20",
-    "tag": "cifar10",
-    "arguments": {},
-    "dataset": "Cifar10",
-    "data": "CIFAR-10",
-    "input_size": [32, 32],
-    "mean": [0.0, 0.0, 0.0],
-    "std": [1.0, 1.0, 1.0],
-    "class_names": ["a", "b"],
-    "accuracy": 50.0,
-    "images": 2,
-    "seeds": [0],
-    "recipe": "none",
-    "licence": "MIT",
-}
+DESCRIPTION = zoo.NetworkDescription(
+    "ResNet20",
+    {"num_classes": 2},
+    (32, 32, 3),
+    zoo.SMALL_IMAGES,
+    ("a", "b"),
+    {"dataset": "Cifar10", "data": "CIFAR-10", "recipe": "none", "seeds": [0], "licence": "MIT"},
+)
+FIELDS = {"description": DESCRIPTION, "tag": "cifar10", "accuracy": 50.0, "images": 2}
 
 
 @pytest.fixture(scope="module")
@@ -54,21 +47,24 @@ def cache(tmp_path, monkeypatch):
 def registry(tmp_path, packed, monkeypatch):
     monkeypatch.setattr(_catalogue, "folder", lambda: tmp_path)
     content = packed.read_bytes()
-    entry = _catalogue.Entry(**FIELDS, file=packed.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())
-    _catalogue.write([entry])
-    return entry
+    (tmp_path / "registry.json").write_text("[]")
+    _catalogue._read.cache_clear()
+    sha256 = hashlib.sha256(content).hexdigest()
+    entry = PublishedWeights(**FIELDS, file=packed.name, size=len(content), sha256=sha256)
+    _catalogue.publish(entry)
+    yield entry
+    _catalogue._read.cache_clear()
 
 
 def assert_loads(model, weights):
     before = model.get_weights()
     model.set_weights([np.zeros_like(value) for value in before])
-    load_weights(model, weights)
+    load_weights(model, "ResNet20", weights)
     for value, expected in zip(model.get_weights(), before):
         np.testing.assert_array_equal(value, expected)
 
 
-def test_none_and_paths(tmp_path, model, packed):
-    load_weights(model, None)
+def test_paths(tmp_path, model, packed):
     assert_loads(model, packed)
     assert_loads(model, str(packed))
     model.save_weights(tmp_path / "a.h5")
@@ -77,18 +73,26 @@ def test_none_and_paths(tmp_path, model, packed):
 
 def test_tag(model, registry):
     assert_loads(model, "cifar10")
-    assert zoo.list_models(pretrained=True) == ["ResNet20"]
+    assert_loads(model, "ResNet20/cifar10")
+    assert zoo.list_models(pretrained=True) == ["ResNet20/cifar10"]
+
+
+def test_a_folder_or_file_of_the_tag_s_name_is_not_the_tag(model, registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / "cifar10", tmp_path / "ResNet20" / "cifar10"):
+        path.mkdir(parents=True)
+        assert_loads(model, "/".join(path.relative_to(tmp_path).parts))
 
 
 def test_unknown_tag_names_those_that_exist(model, registry):
-    with pytest.raises(ValueError, match=r"a tag of resnet20: cifar10. Received: weights='imagenet'"):
-        load_weights(model, "imagenet")
+    with pytest.raises(ValueError, match=r"of ResNet20: ResNet20/cifar10. Received: weights='imagenet'"):
+        load_weights(model, "ResNet20", "imagenet")
 
 
 def test_published_file_with_another_hash(model, registry):
-    _catalogue.write([dataclasses.replace(registry, sha256="0" * 64)])
+    _catalogue.publish(dataclasses.replace(registry, sha256="0" * 64))
     with pytest.raises(ValueError, match="must have SHA-256 0000"):
-        load_weights(model, "cifar10")
+        load_weights(model, "ResNet20", "cifar10")
 
 
 @pytest.mark.parametrize(
@@ -99,43 +103,42 @@ def test_published_file_with_another_hash(model, registry):
         ("file", "../a.safetensors"),
         ("sha256", "abc"),
         ("size", 0),
-        ("mean", [0.0]),
-        ("std", [1.0, 0.0, 1.0]),
-        ("class_names", ["a", "a"]),
         ("accuracy", 86.912),
-        ("seeds", []),
-        ("licence", ""),
+        ("description", DESCRIPTION.replace(preprocessing=None)),
+        ("description", DESCRIPTION.replace(class_names=None)),
+        ("description", DESCRIPTION.replace(provenance={**DESCRIPTION.provenance, "seeds": []})),
+        ("description", DESCRIPTION.replace(provenance={"data": "CIFAR-10"})),
     ],
 )
 def test_entry_that_says_too_little(registry, name, value):
-    with pytest.raises(ValueError, match=f"`{name}` of a published file must"):
+    with pytest.raises(ValueError, match=f"`{name}` of published weights must"):
         dataclasses.replace(registry, **{name: value})
 
 
 def test_registry_and_its_files():
-    entries = _catalogue.entries()
-    assert len({(entry.architecture, entry.tag) for entry in entries}) == len(entries)
+    """What the registry says of a file is what the file says of itself."""
+    entries = published()
+    assert len({entry.name for entry in entries}) == len(entries) > 0
     for entry in entries:
-        model = zoo.get_model(entry.architecture, weights=entry.tag, **entry.arguments)
-        assert model.input_shape[1:3] == tuple(entry.input_size)
-        assert model.output_shape[-1] == len(entry.class_names)
-        assert [list(entry.mean), list(entry.std)] == [list(MEAN_RGB), list(STDDEV_RGB)]  # of `sdbnn predict`
         path = _catalogue.folder() / entry.file
         assert path.stat().st_size == entry.size
-        assert f"**{entry.accuracy:.2f} %**" in (
-            Path(__file__).parents[1] / "zoo" / path.with_suffix(".md").name
-        ).read_text("utf-8")
+        assert zoo.describe(path) == entry.description == zoo.describe(entry.name)
+        model = zoo.load(entry.name)
+        assert model.description == entry.description
+        assert model.input_shape[1:] == entry.description.input_shape
+        card = Path(__file__).parents[1] / "zoo" / path.with_suffix(".md").name
+        assert f"**{entry.accuracy:.2f} %**" in card.read_text("utf-8")
 
 
 def test_no_such_file(model):
     with pytest.raises(ValueError, match="is not a file"):
-        load_weights(model, "missing.safetensors")
+        load_weights(model, "ResNet20", "missing.safetensors")
 
 
 def test_renamed_file(tmp_path, model, packed):
     packed.rename(tmp_path / "a.h5")
     with pytest.raises(ValueError, match="does not fit"):
-        load_weights(model, tmp_path / "a.h5")
+        load_weights(model, "ResNet20", tmp_path / "a.h5")
 
 
 def test_file_url(model, packed, cache):
@@ -147,12 +150,12 @@ def test_file_url(model, packed, cache):
 
 def test_other_schemes_are_refused(model, cache):
     with pytest.raises(ValueError, match="must start with https:// or file://"):
-        load_weights(model, "ftp://localhost/a.safetensors")
+        load_weights(model, "ResNet20", "ftp://localhost/a.safetensors")
 
 
 def test_missing_url(model, tmp_path, cache):
     with pytest.raises(ValueError, match="must be readable"):
-        load_weights(model, (tmp_path / "missing.safetensors").as_uri())
+        load_weights(model, "ResNet20", (tmp_path / "missing.safetensors").as_uri())
     assert not list(cache.iterdir())
 
 
@@ -160,7 +163,7 @@ def test_cache_that_cannot_be_written(tmp_path, model, packed, monkeypatch):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "file"))
     with pytest.raises(ValueError, match="KERAS_HOME"):
-        load_weights(model, packed.as_uri())
+        load_weights(model, "ResNet20", packed.as_uri())
 
 
 def test_too_large_or_other_hash(packed, cache):
@@ -189,6 +192,6 @@ def test_damaged_file_does_not_stay_in_the_cache(model, packed, cache):
     content = packed.read_bytes()
     packed.write_bytes(content[:-9])
     with pytest.raises(ValueError, match="undamaged"):
-        load_weights(model, packed.as_uri())
+        load_weights(model, "ResNet20", packed.as_uri())
     packed.write_bytes(content)
     assert_loads(model, packed.as_uri())

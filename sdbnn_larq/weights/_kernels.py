@@ -1,6 +1,6 @@
 """1-bit kernels as a packed file stores them: signs, and one magnitude for each output channel."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -38,36 +38,49 @@ def packed_kernel(latent: np.ndarray, quantizer: Callable) -> tuple[str, np.ndar
     magnitude = mean.clip(limits.smallest_subnormal, limits.max).astype(np.float16)
     if np.array_equal(quantizer(latent_kernel(signs, magnitude)), quantized):
         return "1", signs, magnitude
-    scale = _scale(signs, quantized, quantizer)
-    return ("l", latent, None) if scale is None else ("s", signs, scale)
-
-
-def _scale(signs: np.ndarray, quantized: np.ndarray, quantizer: Callable) -> np.ndarray | None:
-    """The magnitude of each channel's weights to which the quantizer gives its scale; `None` if none does.
-
-    A quantizer that multiplies by the mean magnitude rounds while it sums: the mean of equal numbers is a few units in
-    the last place from them.
-    """
-    target = np.abs(quantized).reshape(-1, quantized.shape[-1])
-    if not (target == target[0]).all() or not target[0].all():
-        return None
-    target = target[0]
-    found, waiting = target.copy(), np.ones(target.shape, bool)
-    guess, step = target.copy(), np.spacing(target)
-    for offset in sorted(range(-8, 9), key=abs):
-        trial = np.where(waiting, guess + offset * step, found).astype(np.float32)
-        got = np.abs(np.asarray(quantizer(latent_kernel(signs, trial)))).reshape(-1, target.size)
-        right = (got == target).all(axis=0)
-        found, waiting = np.where(right & waiting, trial, found), waiting & ~right
-        if not waiting.any():
-            break
-        if not offset:  # the first trial says how far the rounding leads
-            guess = (target * (target / got[0])).astype(np.float32)
-    # Channels may share a scale: all must be right together.
-    return found if np.array_equal(quantizer(latent_kernel(signs, found)), quantized) else None
+    for total in _sums(signs, quantized, quantizer):
+        if np.array_equal(quantizer(kernel_of_sum(signs, total)), quantized):
+            return "s" if total.size == latent.shape[-1] else "t", signs, total
+    return "l", latent, None
 
 
 def latent_kernel(signs: np.ndarray, magnitude: np.ndarray) -> tf.Tensor:
     """A kernel of these signs and magnitudes, float32. TensorFlow makes it: an array would be copied once more."""
     magnitude = magnitude.astype(np.float32)
     return tf.where(signs.view(np.bool_), magnitude, -magnitude)
+
+
+def kernel_of_sum(signs: np.ndarray, total: np.ndarray) -> tf.Tensor:
+    """A kernel of these signs whose magnitudes add up to `total` without rounding, in any order.
+
+    A quantizer that multiplies the signs by the mean magnitude reads the same scale from it as from the weights whose
+    sum it was. The mean of equal magnitudes would be rounded otherwise. All are as good as equal here: whole multiples
+    of the total's last binary place, which differ by one at most.
+
+    # Arguments
+        signs: of any rank, output channels last.
+        total: float32, of each output channel's magnitudes, or of all together if it is one number.
+    """
+    count = signs.size // total.size
+    _, exponent = np.frexp(total.astype(np.float64))
+    place = np.ldexp(1.0, exponent - np.finfo(np.float32).nmant - 1)
+    whole, rest = np.divmod(total / place, count)
+    magnitude = (whole + (np.arange(count)[:, None] < rest)) * place
+    # None is 0, whose sign would be lost; what takes its place changes no sum.
+    magnitude = np.maximum(magnitude, np.finfo(np.float32).tiny).astype(np.float32)
+    return latent_kernel(signs, magnitude.reshape(signs.shape))
+
+
+def _sums(signs: np.ndarray, quantized: np.ndarray, quantizer: Callable) -> Iterator[np.ndarray]:
+    """What the magnitudes may have added up to where the quantizer's values are signs with a scale."""
+    scale = np.abs(quantized).reshape(-1, quantized.shape[-1])
+    if not (scale == scale[0]).all() or not scale[0].all() or (scale == 1).all():
+        return
+    for target in (scale[0], scale[0][:1]):  # of each channel, or of the kernel
+        guess = target * np.float32(signs.size // target.size)
+        found = guess.copy()
+        for offset in range(-4, 5):
+            total = (guess + offset * np.spacing(guess)).astype(np.float32)
+            got = np.abs(np.asarray(quantizer(kernel_of_sum(signs, total)))).reshape(-1, scale.shape[-1])[0]
+            found = np.where(got[: target.size] == target, total, found)
+        yield found

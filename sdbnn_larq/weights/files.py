@@ -8,11 +8,11 @@ from sdbnn_larq.weights.packed import load_packed
 
 
 def load_file(model: tf.keras.Model, path: Path) -> None:
-    """Loads a packed or an HDF5 file into a model of the same structure.
+    """Loads a packed file or one of Keras weights into a model of the same structure.
 
     # Arguments
         model: the model to fill.
-        path: a packed file (`.safetensors`), or weights that Keras saved (`.h5`).
+        path: a packed file (`.safetensors`), or weights that Keras saved (`.h5`, `.keras`).
 
     # Raises
         ValueError: if the file is damaged or holds other weights.

@@ -10,9 +10,9 @@ from sdbnn_larq.weights.description import NetworkDescription
 from sdbnn_larq.weights.download import fetch
 from sdbnn_larq.weights.packed import read_description
 
-SUFFIXES = (".h5", ".safetensors")
+SUFFIXES = (".safetensors", ".h5", ".hdf5", ".keras")
 LARGEST = 2**28  # bytes of a file whose network is not known yet
-KINDS = "a packed file (.safetensors), an HDF5 file (.h5), its URL or a tag of published weights"
+KINDS = "a packed file (.safetensors), a file of Keras weights (.h5, .keras), its URL or a tag of published weights"
 
 
 def locate(weights: str | os.PathLike, architecture: str | None = None, limit: int = LARGEST) -> Path:
@@ -40,7 +40,7 @@ def locate(weights: str | os.PathLike, architecture: str | None = None, limit: i
     if path.is_file() and path.suffix in SUFFIXES:
         return path
     if path.suffix in SUFFIXES or path.exists():
-        what = "which is not a file" if not path.is_file() else f"which does not end in {' or '.join(SUFFIXES)}"
+        what = "which is not a file" if not path.is_file() else f"which does not end in {', '.join(SUFFIXES)}"
         raise ValueError(f"`weights` must be {KINDS}. Received: weights={name!r}, {what}.")
     of = f" of {architecture}" if architecture else ""
     tags = ", ".join(sorted(known)) or "there is none yet"

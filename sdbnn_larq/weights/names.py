@@ -5,13 +5,19 @@ from collections import Counter
 
 import larq as lq
 import tensorflow as tf
+from tf_keras.src.engine.functional import Functional
 from tf_keras.src.utils.generic_utils import to_snake_case
 
 
 def stable_name(layer: tf.keras.layers.Layer) -> str:
     """The layer's name, without the number that Keras appends to a name of its own choice."""
-    stem = to_snake_case(type(layer).__name__)
+    # Keras calls a functional model `model`, whatever its class.
+    stem = "model" if _is_functional(layer) else to_snake_case(type(layer).__name__)
     return stem if re.fullmatch(rf"{stem}_\d+", layer.name) else layer.name
+
+
+def _is_functional(layer: tf.keras.layers.Layer) -> bool:
+    return isinstance(layer, Functional) and not isinstance(layer, tf.keras.Sequential)
 
 
 def variable(weight: tf.Variable) -> tf.Variable:

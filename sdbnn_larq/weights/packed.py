@@ -31,13 +31,14 @@ import tensorflow as tf
 
 from sdbnn_larq._files import atomic_file
 from sdbnn_larq.weights import _format1
-from sdbnn_larq.weights._kernels import latent_kernel, one_bit_quantizers, packed_kernel
+from sdbnn_larq.weights._kernels import kernel_of_sum, latent_kernel, one_bit_quantizers, packed_kernel
 from sdbnn_larq.weights.description import NetworkDescription
 from sdbnn_larq.weights.names import named_weights, stable_name
 
 FORMAT = "sdbnn-packed-2"
-ARRAYS = {"1": "sign_bits", "s": "sign_bits", "f": "float32", "h": "float16", "l": "latent"}  # by a weight's code
-CHANNELS = {"1": "magnitude", "s": "scale"}  # of each output channel, beside the signs
+# Where the values of a weight are, by its code.
+ARRAYS = {"f": "float32", "h": "float16", "l": "latent", **dict.fromkeys("1st", "sign_bits")}
+MAGNITUDES = {"1": "magnitude", "s": "sum", "t": "sum"}  # beside the signs
 LONGEST_HEADER = 2**22  # bytes
 DTYPES = {
     "sign_bits": "|u1",
@@ -45,7 +46,7 @@ DTYPES = {
     "float16": "<f2",
     "latent": "<f4",
     "magnitude": "<f2",
-    "scale": "<f4",
+    "sum": "<f4",
 }
 _DAMAGE = (OSError, ValueError, LookupError, TypeError, RecursionError, zlib.error, safetensors.SafetensorError)
 
@@ -53,8 +54,9 @@ _DAMAGE = (OSError, ValueError, LookupError, TypeError, RecursionError, zlib.err
 class StoredWeight(NamedTuple):
     """How a file stores a weight.
 
-    As signs with a float16 magnitude (1) or, where the quantizer's values have a scale, with a float32 one (s) for each
-    output channel; as float32 (f) or float16 (h); or as latent values that one bit cannot give (l).
+    As signs with the mean magnitude of each output channel in float16 (1) or, where the quantizer's values have a
+    scale, with the sum of the magnitudes in float32, of each output channel (s) or of the whole kernel (t); as float32
+    (f) or float16 (h); or as latent values that one bit cannot give (l).
     """
 
     code: str
@@ -63,7 +65,12 @@ class StoredWeight(NamedTuple):
     @property
     def stored_size(self) -> int:
         size = math.prod(self.shape)
-        return (size + 7) // 8 if self.code in CHANNELS else size
+        return (size + 7) // 8 if self.code in MAGNITUDES else size
+
+    @property
+    def magnitudes(self) -> int:
+        """How many magnitudes, or sums of them, are stored beside the signs."""
+        return 1 if self.code == "t" else self.shape[-1]
 
 
 def save_packed(
@@ -77,9 +84,9 @@ def save_packed(
 
     A model that loads the file predicts bit for bit what `model`, in float32, predicts. Of a 1-bit kernel's latent
     weights there remain the signs that the quantizer gives and one magnitude for each output channel: the mean
-    (float16), or what gives the quantizer's own scale again (float32). A 1-bit kernel that its quantizer would not read
-    alike from those is saved in full. Save latent weights with `model.save_weights` if training is to go on exactly
-    where it was.
+    (float16) or, for a quantizer that multiplies by a scale, the sum (float32). A 1-bit kernel that its quantizer would
+    not read alike from those is saved in full. Save latent weights with `model.save_weights` if training is to go on
+    exactly where it was.
 
     !!! example
         ```python
@@ -133,10 +140,11 @@ def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any
     # Raises
         ValueError: if there is no such file, if it is damaged, or if it is not of this architecture.
     """
+    weights = named_weights(model)
     try:
-        header = read_header(path)
-        legacy = header.get("format") == _format1.FORMAT
-        weights = _format1.named_weights(model) if legacy else named_weights(model)
+        _check_size(Path(path), weights)
+        legacy = read_header(path, _header_limit(weights)).get("format") == _format1.FORMAT
+        weights = _format1.named_weights(model) if legacy else weights
         quantizers = one_bit_quantizers(model, weights)
         stored, arrays, metadata = _read(Path(path), stable_name(model), weights, quantizers)
     except _DAMAGE as error:
@@ -180,15 +188,20 @@ def read_description(path: str | os.PathLike) -> NetworkDescription | None:
         ) from error
 
 
-def read_header(path: str | os.PathLike) -> dict[str, str]:
+def read_header(path: str | os.PathLike, limit: int = LONGEST_HEADER) -> dict[str, str]:
     """The text entries of a safetensors file; its arrays are not read.
+
+    # Arguments
+        path: the file.
+        limit: bytes beyond which a header is refused.
 
     # Raises
         OSError, ValueError, safetensors.SafetensorError: if there is no such file.
     """
     with open(path, "rb") as opened:
-        if int.from_bytes(opened.read(8), "little") > LONGEST_HEADER:
-            raise ValueError("not a file of packed weights")
+        start = opened.read(8)
+    if len(start) < 8 or int.from_bytes(start, "little") > limit:
+        raise ValueError("not a file of packed weights, or one cut short")
     with safetensors.safe_open(path, "numpy") as file:
         return file.metadata() or {}
 
@@ -262,13 +275,7 @@ def _read(
     """
     limit = _header_limit(weights)
     with path.open("rb") as opened:
-        start = opened.read(8)
-    length = int.from_bytes(start, "little")
-    if len(start) < 8 or length > limit:
-        raise ValueError("not a file of packed weights, or one cut short")
-    size, most = path.stat().st_size, limit + 8 * sum(weight.shape.num_elements() for weight in weights.values())
-    if size > most:
-        raise ValueError(f"{size:,} bytes, more than {most:,}")
+        length, size = int.from_bytes(opened.read(8), "little"), path.stat().st_size
     with safetensors.safe_open(path, "numpy") as file:
         header = file.metadata() or {}
         if header["format"] not in (FORMAT, _format1.FORMAT):
@@ -311,11 +318,18 @@ def _pack(
         if name in quantizers:
             code, value, channels = packed_kernel(value, quantizers[name])
             if channels is not None:
-                parts[CHANNELS[code]].append(channels)
+                parts[MAGNITUDES[code]].append(channels)
                 value = np.packbits(value)
         stored[name] = StoredWeight(code, tuple(weight.shape))
         parts[ARRAYS[code]].append(value.astype(DTYPES[ARRAYS[code]]).ravel())
     return stored, {name: np.concatenate(values) for name, values in parts.items() if values}
+
+
+def _check_size(path: Path, weights: Mapping[str, tf.Variable]) -> None:
+    size = path.stat().st_size
+    most = _header_limit(weights) + 8 * sum(weight.shape.num_elements() for weight in weights.values())
+    if size > most:
+        raise ValueError(f"{size:,} bytes, more than {most:,}")
 
 
 def _header_limit(weights: Mapping[str, tf.Variable]) -> int:
@@ -327,8 +341,8 @@ def _sizes(entries: Iterable[StoredWeight]) -> Counter[str]:
     sizes: Counter[str] = Counter()
     for entry in entries:
         sizes[ARRAYS[entry.code]] += entry.stored_size
-        if entry.code in CHANNELS:
-            sizes[CHANNELS[entry.code]] += entry.shape[-1]
+        if entry.code in MAGNITUDES:
+            sizes[MAGNITUDES[entry.code]] += entry.magnitudes
     return sizes
 
 
@@ -344,8 +358,8 @@ def _values(
 
     for name, entry in entries.items():
         stored = [take(ARRAYS[entry.code], entry.stored_size)]
-        if entry.code in CHANNELS:
-            stored.append(take(CHANNELS[entry.code], entry.shape[-1]))
+        if entry.code in MAGNITUDES:
+            stored.append(take(MAGNITUDES[entry.code], entry.magnitudes))
         yield name, stored
 
 
@@ -353,7 +367,8 @@ def _restored(entry: StoredWeight, values: np.ndarray, magnitude: np.ndarray | N
     """The weight in float32."""
     if magnitude is None:
         return values.reshape(entry.shape).astype(np.float32)
-    return latent_kernel(np.unpackbits(values, count=math.prod(entry.shape)).reshape(entry.shape), magnitude)
+    signs = np.unpackbits(values, count=math.prod(entry.shape)).reshape(entry.shape)
+    return latent_kernel(signs, magnitude) if entry.code == "1" else kernel_of_sum(signs, magnitude)
 
 
 def _differences(
@@ -368,7 +383,7 @@ def _differences(
             found.append(f"surplus {name}")
         elif entries[name].shape != tuple(weights[name].shape):
             found.append(f"{name} of shape {entries[name].shape} instead of {tuple(weights[name].shape)}")
-        elif (entries[name].code in "1sl") != (name in quantizers):
-            found.append(f"{name} for {'a' if entries[name].code in '1sl' else 'no'} 1-bit quantizer")
+        elif (entries[name].code in "1stl") != (name in quantizers):
+            found.append(f"{name} for {'a' if entries[name].code in '1stl' else 'no'} 1-bit quantizer")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return ", ".join(found[:3]) + more

@@ -29,7 +29,8 @@ def load(weights: str | os.PathLike, name: str | None = None) -> tf.keras.Model:
 
     # Arguments
         weights: a tag of published weights, such as `"ResNet20/cifar10"`; the path or the URL (`https://`, `file://`)
-            of a packed file (`.safetensors`), as training leaves it; or an HDF5 file (`.h5`), which needs `name`.
+            of a packed file (`.safetensors`), as training leaves it; or Keras weights (`.h5`, `.keras`), which need
+            `name`.
         name: the architecture that is expected, e.g. `"ResNet20"`.
 
     # Returns
@@ -41,10 +42,11 @@ def load(weights: str | os.PathLike, name: str | None = None) -> tf.keras.Model:
     """
     path = locate(weights, name)
     with forgetting_bad_downloads(weights, path):
-        if path.suffix == ".h5":
+        if path.suffix != ".safetensors":
             if name is None:
                 raise ValueError(
-                    "`name` must be the architecture of an HDF5 file, which does not say it. Received: name=None."
+                    "`name` must be the architecture of a file of Keras weights, which does not say it. "
+                    "Received: name=None."
                 )
             return get_model(name, weights=path)
         description = read_description(path)
@@ -97,13 +99,13 @@ def load_weights(model: tf.keras.Model, name: str, weights: str | os.PathLike) -
         weights: as for `load`, or a tag of the architecture, such as `"cifar10"`.
 
     # Returns
-        The description of the weights; `None` for an HDF5 file.
+        The description of the weights; `None` where the file holds none.
 
     # Raises
         ValueError: if there is no such file or tag, or if what it holds does not fit the model.
     """
     path = locate(weights, name, limit=_limit(model))
-    own = model.description
+    own = getattr(model, "description", None)
     with forgetting_bad_downloads(weights, path):
         stored = read_description(path) if path.suffix == ".safetensors" else None
         if own is not None and stored is not None:
@@ -132,13 +134,11 @@ def _classes(path: Path, stored: NetworkDescription | None) -> int | None:
     """How many classes the top in a file has; `None` for a file without top."""
     if stored is not None:
         return None if stored.arguments.get("include_top") is False else stored.arguments.get("num_classes")
-    if path.suffix != ".h5":
-        return None
     try:
         with h5py.File(path) as file:
             layers = file.get("model_weights", file)
             return int(layers["logits/logits/bias:0"].shape[0]) if "logits/logits/bias:0" in layers else None
-    except OSError:  # `load_file` says what is wrong with the file
+    except OSError:  # no HDF5 file; `load_file` says what is wrong with the file
         return None
 
 
