@@ -29,15 +29,20 @@ def trained(tmp_path_factory):
     model.compile(tf.keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
     model.fit(normalize(images), labels, batch_size=32, verbose=0)
     path = tmp_path_factory.mktemp("trained") / "weights.safetensors"
-    zoo.save_packed(model, path, {"options": {"self_distribution": "activation"}, "report": {"seed": 0}})
+    description = model.description.replace(preprocessing=digits.preprocessing, provenance={"task": "TrainDigits"})
+    zoo.save_packed(model, path, description=description)
     return path
 
 
 @pytest.fixture
 def catalogue(tmp_path, monkeypatch):
     (tmp_path / "registry.json").write_text("[]")
+    (tmp_path / "zoo").mkdir()  # where the command runs
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(_catalogue, "folder", lambda: tmp_path)
-    return tmp_path
+    _catalogue._read.cache_clear()
+    yield tmp_path
+    _catalogue._read.cache_clear()
 
 
 def publish(trained, tag="digits", **changed):
@@ -49,35 +54,34 @@ def publish(trained, tag="digits", **changed):
 def test_what_is_published_can_be_recomputed_and_used(trained, catalogue):
     result = publish(trained)
     assert result.exit_code == 0, result.output
-    assert sorted(path.name for path in catalogue.iterdir()) == [
-        "registry.json",
-        "resnet20_digits.md",
-        "resnet20_digits.safetensors",
-    ]
+    files = ["registry.json", "resnet20_digits.safetensors", "zoo/resnet20_digits.md"]
+    assert sorted(str(path.relative_to(catalogue)) for path in catalogue.rglob("*.*")) == files
     (entry,) = json.loads((catalogue / "registry.json").read_text())
     assert entry["images"] == 359
     assert 15 < entry["accuracy"] < 100  # it has learnt something
-    assert entry["arguments"] == {"self_distribution": "activation", "num_classes": 10}
-    shown = sdbnn("evaluate", "ResNet20", "--weights", "digits").output
-    assert f"{entry['accuracy']:.2f}% of 359 test images of Digits" in shown
-    assert f"ResNet20 digits: {entry['accuracy']:.2f}% of 359" in sdbnn("models", "--pretrained").output
+    assert entry["description"]["arguments"] == {"self_distribution": "activation", "num_classes": 10}
+    assert entry["description"]["class_names"] == list("0123456789")
+    for command in (["ResNet20", "--weights", "digits"], ["ResNet20/digits"], ["resnet20_digits.safetensors"]):
+        assert f"{entry['accuracy']:.2f}% of 359 test images of Digits" in sdbnn("evaluate", *command).output
+    assert f"ResNet20/digits: {entry['accuracy']:.2f}% of 359" in sdbnn("models", "--pretrained").output
     assert sdbnn("models", "--pretrained", "VGG*").output == ""
-    assert f"**{entry['accuracy']:.2f} %**" in (catalogue / "resnet20_digits.md").read_text("utf-8")
-    assert zoo.list_models(pretrained=True) == ["ResNet20"]
-    zoo.ResNet20(weights="digits", **entry["arguments"])
-    with pytest.raises(ValueError, match="no layer1_0_conv1/alpha_bias"):
+    assert f"**{entry['accuracy']:.2f} %**" in (catalogue / "zoo" / "resnet20_digits.md").read_text("utf-8")
+    assert zoo.list_models(pretrained=True) == ["ResNet20/digits"]
+    assert zoo.load("ResNet20/digits").description == zoo.describe("ResNet20/digits")
+    zoo.ResNet20(weights="digits", self_distribution="activation")
+    with pytest.raises(ValueError, match="`self_distribution` must be 'activation', with which the weights"):
         zoo.ResNet20(weights="digits")
 
     assert publish(trained, seed=2).exit_code == 0
-    assert [(entry.tag, entry.seeds) for entry in _catalogue.entries()] == [("digits", [2])]
+    assert [(e.tag, e.description.provenance["seeds"]) for e in _catalogue.published()] == [("digits", [2])]
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"dataset": "Nothing"}, "`dataset`"), ({"half": "nothing"}, "`half`")],
+    [({"dataset": "Nothing"}, "`dataset`"), ({"half": "nothing"}, "`half`"), ({"card": "no/a.md"}, "--card")],
 )
 def test_nothing_is_published_by_mistake(trained, catalogue, changed, message):
     result = publish(trained, **changed)
     assert result.exit_code == 2
     assert message in result.stderr
-    assert [path.name for path in catalogue.iterdir()] == ["registry.json"]
+    assert [path.name for path in catalogue.rglob("*.*")] == ["registry.json"]

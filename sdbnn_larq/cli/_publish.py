@@ -27,7 +27,7 @@ sdbnn evaluate {name}{fields}
 | use | `sdbnn_larq.zoo.load("{name}")` |
 | made by | {recipe}, seeds {seeds} |
 | architecture | {architecture}{arguments} |
-| images | {height}×{width}×3; {crop:.1%} of the central square, resized ({resample}); less {mean}, divided by {std} |
+| images | {height}×{width}×3, {crop:.4g} of the central crop, resized ({resample}); minus {mean}, divided by {std} |
 | classes | {classes} |
 | file | {file}, {size:,} bytes, SHA-256 {sha256} |
 | licence | {licence} |
@@ -102,7 +102,10 @@ def _card(entry: PublishedWeights, needs_data: bool) -> str:
         arguments=arguments,
         height=description.input_shape[0],
         width=description.input_shape[1],
-        **vars(preprocessing),
+        crop=preprocessing.crop,
+        resample=preprocessing.resample,
+        mean=", ".join(f"{value:g}" for value in preprocessing.mean),
+        std=", ".join(f"{value:g}" for value in preprocessing.std),
         classes=", ".join(description.class_names or ()),
         file=entry.file,
         size=entry.size,

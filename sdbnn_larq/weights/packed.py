@@ -183,7 +183,7 @@ def read_description(path: str | os.PathLike) -> NetworkDescription | None:
         return None if fields is None else NetworkDescription.from_json(fields)
     except _DAMAGE as error:
         raise ValueError(
-            "`path` must be a file of packed weights. "
+            "`path` must be an undamaged file of packed weights. "
             f"Received: {os.fspath(path)!r} with {' '.join((str(error) or type(error).__name__).split())}."
         ) from error
 
