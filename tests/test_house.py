@@ -165,7 +165,6 @@ DATA_SETS = [
 ]
 
 
-@pytest.mark.xfail(reason="the data sets are being given their preprocessing")
 @pytest.mark.parametrize("data_set", DATA_SETS, ids=lambda data_set: data_set.__name__)
 def test_data_set_is_complete(data_set):
     assert data_set.__name__ in training.__all__
