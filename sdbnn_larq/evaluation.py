@@ -14,7 +14,7 @@ from zookeeper.tf import Dataset
 from sdbnn_larq import convert, zoo
 from sdbnn_larq.convert.targets import TARGETS
 from sdbnn_larq.preprocessing import known_preprocessing, normalize
-from sdbnn_larq.training.evaluation_data import pixel_batches
+from sdbnn_larq.training.evaluation_data import pixel_batches, readable
 from sdbnn_larq.weights import NetworkDescription, describe
 
 BATCH = 250  # images
@@ -120,7 +120,7 @@ def evaluate(network: Network, dataset: Dataset) -> Accuracy:
     preprocessing = known_preprocessing(description)
     run, right, count = runner(network), 0, 0
     data, _ = pixel_batches(dataset, "test", description.input_shape, preprocessing, BATCH)
-    for pixels, labels in data.as_numpy_iterator():
+    for pixels, labels in readable(data):
         inputs = pixels if takes_pixels else normalize(pixels, preprocessing)
         right += int(np.sum(np.argmax(run(inputs), axis=-1) == labels))
         count += len(labels)

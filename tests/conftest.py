@@ -1,5 +1,6 @@
 import io
 import os
+import zlib
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -22,6 +23,17 @@ def write_images(folder, count=10, color=None, suffix=".jpg", size=(40, 36)):
     for i in range(count):
         pixels = draw.randint(0, 256, (*size, 3)) if color is None else np.broadcast_to(color, (*size, 3))
         Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}{suffix}")
+
+
+def damaged_png():
+    """The bytes of a PNG file whose checksums are right and whose pixels cannot be decoded."""
+    content = io.BytesIO()
+    Image.new("RGB", (40, 36)).save(content, "PNG")
+    start = content.getvalue().index(b"IDAT")
+    length = int.from_bytes(content.getvalue()[start - 4 : start], "big")
+    body = b"IDAT" + bytes(length)
+    end = start + len(body)
+    return content.getvalue()[:start] + body + zlib.crc32(body).to_bytes(4, "big") + content.getvalue()[end + 4 :]
 
 
 @pytest.fixture

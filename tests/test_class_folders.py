@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import write_images
+from conftest import damaged_png, write_images
 from zookeeper import configure
 
 from sdbnn_larq.cli import main
@@ -287,3 +287,25 @@ def test_many_files_make_a_short_line(class_folders, capsys):
         (class_folders / "red" / f"{i}.txt").write_text("no image")
     data_of(ImageFolder, class_folders).train()
     assert re.search(r"Left out 30 file.*0\.txt.* and 25 more", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_an_image_that_only_decoding_finds_is_named_before_the_first_epoch(class_folders, split, tmp_path, monkeypatch):
+    monkeypatch.setattr("sdbnn_larq.training._data_check.PICTURES", 1)  # as in a large folder
+    path = os.fsdecode(data_of(ImageFolder, class_folders).splits[split][0][1])
+    Path(path).write_bytes(damaged_png())
+    fields = [f"dataset.directory={class_folders}", "batch_size=8", f"output_dir={tmp_path / 'run'}"]
+    result = CliRunner().invoke(main, ["train", "Folder", *fields])
+    assert result.exit_code == 2
+    assert path in result.output
+    assert len(result.output.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_photographs_of_another_size_than_the_model_s_are_refused(class_folders, tmp_path):
+    fields = ["dataset=PhotoFolder", f"dataset.directory={class_folders}", "preprocessing=Photos", "batch_size=8"]
+    fields.append(f"output_dir={tmp_path / 'run'}")
+    result = CliRunner().invoke(main, ["train", "Folder", *fields, "model.input_shape=(48,48,3)"])
+    assert result.exit_code == 2
+    assert "set `input_shape` for both" in result.output
+    assert not (tmp_path / "run").exists()

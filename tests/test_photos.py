@@ -11,6 +11,7 @@ import pytest
 import sklearn.datasets
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from conftest import damaged_png
 from larq_zoo.training.data import preprocess_image_bytes
 from PIL import Image, ImageOps
 from zookeeper import configure
@@ -150,12 +151,8 @@ def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(photogr
         (tmp_path / name).mkdir()
         for path in (photographs / name).iterdir():
             (tmp_path / name / path.name).write_bytes(path.read_bytes())
-    png = io.BytesIO()
-    Image.open(io.BytesIO(CHINA)).save(png, "PNG")
-    damaged = bytearray(png.getvalue())  # between its ends
-    damaged[10_000:10_100] = bytes(100)
     path = os.fsdecode(configured(PhotoFolder(), directory=str(tmp_path)).splits["train"][0][5])
-    Path(path).write_bytes(damaged)
+    Path(path).write_bytes(damaged_png())
     monkeypatch.setattr(_data_check, "PICTURES", 1)  # as if it came later
     training = training_on(tmp_path, tmp_path / "run")
     with pytest.raises(ValueError, match=rf"whole JPEG.*{re.escape(path)}.*\. Without that image"):

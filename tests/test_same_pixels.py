@@ -12,9 +12,9 @@ from zookeeper import configure
 
 from sdbnn_larq import zoo
 from sdbnn_larq.preprocessing import fit, normalize, read_image
-from sdbnn_larq.training import Cifar10, Digits, ImageFolder, PhotoFolder, Photos, SmallImages, TFDSPhotos, TrainSDBNN
+from sdbnn_larq.training import Cifar10, Digits, ImageFolder, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training.datasets import read_image as read_square
-from sdbnn_larq.training.evaluation_data import evaluation_of, pixel_batches
+from sdbnn_larq.training.evaluation_data import evaluation_batches, evaluation_of, pixel_batches
 from sdbnn_larq.training.preprocessing import normalize as normalize_small
 from sdbnn_larq.weights import PHOTOGRAPHS, SMALL_IMAGES, NetworkDescription
 
@@ -141,17 +141,9 @@ def test_the_same_pixels_everywhere(images_of, input_shape):
 
 def training_batches(dataset, input_shape):
     """As a task evaluates."""
-
-    class Evaluation:
-        """What `evaluation_batches` needs of a task."""
-
-        batch_size, image_shape, soft_targets = 7, input_shape, None
-
-    task = Evaluation()
-    task.dataset = dataset
-    task.preprocessing = SmallImages() if dataset.preprocessing == SMALL_IMAGES else Photos()
-    configure(task.preprocessing, {"input_shape": input_shape})
-    return TrainSDBNN.evaluation_batches(task, "test")[0].as_numpy_iterator()
+    preprocessing = SmallImages() if dataset.preprocessing == SMALL_IMAGES else Photos()
+    configure(preprocessing, {"input_shape": input_shape})
+    return evaluation_batches(preprocessing, dataset, "test", input_shape, 7)[0].as_numpy_iterator()
 
 
 @pytest.mark.parametrize("kind", KINDS)

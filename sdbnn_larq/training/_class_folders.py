@@ -15,7 +15,7 @@ PARTS = {
 PART_OF = {name: part for part, names in PARTS.items() for name in names}
 # What operating systems and archives leave beside images; names with a leading dot are skipped as well.
 LEFTOVERS = ("__macosx", "@eadir", "thumbs.db", "desktop.ini")
-ENDINGS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}  # the last bytes of a whole file
+JPEG_ENDING = b"\xff\xd9"
 
 
 def visible(folder: Path) -> list[Path]:
@@ -107,7 +107,7 @@ def find_classes(parts: dict[str, Path]) -> list[str]:
 def find_images(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files of a class folder: those that are whole images, and all others.
 
-    Only the beginning and the end of most files are read.
+    Of most photographs only the beginning and the end are read.
 
     # Raises
         ValueError: if the class has no image, or if it has folders.
@@ -131,11 +131,12 @@ def find_images(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def is_whole_image(path: Path) -> bool:
-    """Whether Pillow reads a file, which it decodes only where the end is not that of a whole JPEG or PNG."""
+    """Whether Pillow reads a file. It decodes neither a PNG, which has checksums, nor a JPEG with a good end."""
     try:
         with Image.open(path) as image:
-            ending = ENDINGS.get(image.format or "")
-            if not (ending and _ends_with(path, ending)):
+            if image.format == "PNG":
+                image.verify()
+            elif not (image.format == "JPEG" and _ends_with(path, JPEG_ENDING)):
                 image.load()
         return True
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):

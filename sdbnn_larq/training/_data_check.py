@@ -76,6 +76,14 @@ def readable_pictures() -> Iterator[None]:
         ) from error
 
 
+def readable(data: tf.data.Dataset) -> Iterator[Any]:
+    """The elements of a data set, as NumPy arrays; what cannot be read is a ValueError of one line."""
+    try:
+        yield from data.as_numpy_iterator()
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(reason(error)) from error
+
+
 def reason(error: tf.errors.OpError) -> str:
     """What Pillow or TensorFlow says of a picture, without where in its graph."""
     raised = re.search(r"ValueError: (.*)", error.message)  # in Python

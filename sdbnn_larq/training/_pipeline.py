@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 from zookeeper.tf import Preprocessing
 
+from sdbnn_larq.training._data_check import readable
+
 SHUFFLE_BUFFER = 10_000  # examples, of a data set that is read from disk
 
 
@@ -25,10 +27,14 @@ def is_batched(preprocessing: Preprocessing) -> bool:
 
 
 def to_arrays(data: tf.data.Dataset, count: int) -> dict[str, tf.Tensor]:
-    """All examples of a data set of equal shapes, as one tensor a feature."""
+    """All examples of a data set of equal shapes, as one tensor a feature.
+
+    # Raises
+        ValueError: if an image cannot be read.
+    """
     arrays: dict[str, Any] = {}
     place = 0
-    for batch in data.batch(1000).as_numpy_iterator():
+    for batch in readable(data.batch(1000)):
         for name, values in batch.items():
             if name not in arrays:
                 arrays[name] = np.empty((count, *values.shape[1:]), values.dtype)

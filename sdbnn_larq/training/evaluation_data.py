@@ -6,7 +6,8 @@ from typing import Any
 import tensorflow as tf
 from zookeeper.tf import Dataset, Preprocessing
 
-from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.preprocessing import normalize
+from sdbnn_larq.training._data_check import check_examples, readable
 from sdbnn_larq.training._pillow import decoded_image, fitted
 from sdbnn_larq.training._pipeline import is_batched, without_autotuner
 from sdbnn_larq.weights.description import SMALL_IMAGES, ImagePreprocessing
@@ -67,6 +68,11 @@ def examples_for(
         ValueError: if the data set has no such images or labels.
     """
     known = evaluation_of(preprocessing)
+    if known and not is_batched(preprocessing) and tuple(preprocessing.input_shape) != tuple(input_shape):
+        raise ValueError(
+            "`preprocessing.input_shape` must be the size that the model takes. Received: "
+            f"{tuple(preprocessing.input_shape)} and a model of {tuple(input_shape)}; set `input_shape` for both."
+        )
     data, count = getattr(dataset, split)(decoders=preprocessing.decoders)
     spec = data.element_spec
     encoded = isinstance(spec, dict) and "image" in spec and spec["image"].dtype == tf.string
@@ -80,6 +86,48 @@ def examples_for(
     elif encoded and known is None and preprocessing.decoders is None:
         data = data.map(lambda x: {**x, "image": decoded_image(x)}, num_parallel_calls=8)
     return data, count
+
+
+def evaluation_batches(
+    preprocessing: Preprocessing, dataset: Dataset, split: str, input_shape: Sequence[int], batch_size: int
+) -> tuple[tf.data.Dataset, int]:
+    """A whole split in its order, as a task with this preprocessing evaluates it.
+
+    # Arguments
+        preprocessing: a configured component.
+        dataset: a configured data set.
+        split: `"train"`, `"validation"` or `"test"`.
+        input_shape: height, width and channels.
+        batch_size: of all batches but the last.
+
+    # Returns
+        Batches of the network's input, float32 `(batch, height, width, 3)`, and labels, and the number of images. For a
+        preprocessing that takes batches all pixels are read now and kept in memory.
+
+    # Raises
+        ValueError: if the data set has no such images or labels.
+    """
+
+    def prepared(example: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        return preprocessing(example, training=False)
+
+    def normalized(pixels: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        assert known is not None
+        return normalize(pixels, known), labels
+
+    known = evaluation_of(preprocessing)
+    if known:
+        data, count = pixel_batches(dataset, split, input_shape, known, batch_size)
+    else:
+        data, count = examples_for(preprocessing, dataset, split, input_shape)
+        if not is_batched(preprocessing):
+            return data.map(prepared, num_parallel_calls=8).batch(batch_size), count
+        data = data.batch(batch_size)
+    if is_batched(preprocessing):
+        data = data.cache()
+        for _ in readable(data):  # fills the cache
+            pass
+    return data.map(normalized if known else prepared), count
 
 
 def evaluation_of(preprocessing: Preprocessing) -> ImagePreprocessing | None:

@@ -15,15 +15,14 @@ from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
 from sdbnn_larq.optimizers import SGDL2
-from sdbnn_larq.preprocessing import normalize
 from sdbnn_larq.training import _provenance, loop
 from sdbnn_larq.training._averaging import Averaging
-from sdbnn_larq.training._pipeline import TrainingBatches, is_batched, without_autotuner
+from sdbnn_larq.training._pipeline import TrainingBatches, without_autotuner
 from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Survival, restore
-from sdbnn_larq.training.evaluation_data import evaluation_of, examples_for, input_shape_of, pixel_batches
+from sdbnn_larq.training.evaluation_data import evaluation_batches, evaluation_of, examples_for, input_shape_of
 from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.preprocessing import SmallImages
 from sdbnn_larq.training.report import Results, make_report, summary
@@ -175,23 +174,10 @@ class TrainSDBNN(Experiment):
 
     def evaluation_batches(self, split: str) -> tuple[tf.data.Dataset, int]:
         """A whole split in its order, as the model takes it, and the number of its images."""
-        in_memory = is_batched(self.preprocessing)
-        if known := evaluation_of(self.preprocessing):
-            data, count = pixel_batches(self.dataset, split, self.image_shape, known, self.batch_size)
-            data = data.cache() if in_memory else data
-            data = data.map(lambda pixels, labels: (normalize(pixels, known), labels))
-        else:
-            data, count = self.examples(split)
-            if in_memory:
-                data = data.cache().batch(self.batch_size).map(self.prepared)
-            else:
-                data = data.map(self.prepared, num_parallel_calls=8).batch(self.batch_size)
+        data, count = evaluation_batches(self.preprocessing, self.dataset, split, self.image_shape, self.batch_size)
         if self.soft_targets:
             data = data.map(self.soft_targets.evaluate)
         return without_autotuner(data.prefetch(2)), count
-
-    def prepared(self, data: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        return self.preprocessing(data, training=False)
 
     def fit(self, callbacks: Sequence[tf.keras.callbacks.Callback] = (), epoch: int = 0, step: int = 0) -> None:
         """Trains the prepared model to the last epoch.
