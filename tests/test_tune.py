@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from zookeeper import configure
 
+from sdbnn_larq._lock import locked
 from sdbnn_larq.cli import main
 from sdbnn_larq.cli._train import task_class
 from sdbnn_larq.training import Digits
@@ -116,6 +117,63 @@ def test_trials_that_diverge_are_failed_trials(tmp_path):
     assert [trial.fields["learning_rate"] for trial in trials] == [1e-3, 1e38]
     assert trials[0].accuracy > 0
     assert trials[1].accuracy is None
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [("batch_size=64,5000", "batch_size"), ("model.self_distribution=wrong,both", "self_distribution")],
+)
+def test_a_value_that_fits_nothing_is_a_failed_trial(choice, message, tmp_path):
+    arguments = ["epochs=1", "--choice", choice, "--algorithm", "random", "--trials", "2", "--output-dir", tmp_path]
+    for _ in range(2):  # given again, the command gives the same end
+        result = sdbnn("tune", RECIPE, *arguments)
+        assert result.exit_code == 0, result.output
+        good, failed = rows(tmp_path)
+        assert float(good["val_accuracy"]) > 0
+        assert good["failure"] == failed["val_accuracy"] == ""
+        assert message in failed["failure"]
+    assert (tmp_path / "best.py").exists()
+
+
+def test_a_search_in_which_all_fails_says_why(tmp_path):
+    arguments = ["--choice", "batch_size=5000,6000", "--algorithm", "random", "--trials", "2", "--output-dir", tmp_path]
+    for _ in range(2):
+        result = sdbnn("tune", RECIPE, *arguments)
+        assert result.exit_code == 2, result.output
+        assert len(result.stderr.splitlines()) == 1
+        assert "`batch_size` must be at most" in result.stderr
+        assert len(rows(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (["dataset=ImageFolder", "dataset.directory=nowhere"], "nowhere"),
+        (["--choice", "model.self_distribution=wrong,bad"], "self_distribution"),
+    ],
+)
+def test_data_that_no_trial_can_use_is_one_line(fields, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = sdbnn("tune", RECIPE, "--range", "learning_rate=1e-3:1e-2", *fields)
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bug_is_no_failed_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr("sdbnn_larq.training.TrainSDBNN.prepare", lambda self: {}["nothing"])
+    search = Search(task_class(str(RECIPE)), {"epochs": 1}, [Choice("batch_size", ("8", "16"))], tmp_path)
+    with pytest.raises(Exception, match="bug") as caught:
+        search.run()
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+def test_two_searches_in_one_folder(tmp_path):
+    with locked(tmp_path):
+        result = sdbnn("tune", RECIPE, *SPACE, "--output-dir", tmp_path)
+    assert result.exit_code == 2, result.output
+    assert f"in use by process {os.getpid()}" in result.stderr
 
 
 def test_interrupted_search_goes_on_and_ends_with_a_recipe(tmp_path):

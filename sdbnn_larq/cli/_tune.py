@@ -47,7 +47,10 @@ def tune(
     write_csv(found, folder / "trials.csv")
     best = found[0]
     if best.accuracy is None:
-        raise ValueError(f"A search must have a trial with a finite loss. Received: none of {len(found)}.")
+        raise ValueError(
+            f"A search must have a trial that ends well. Received: none of {len(found)}; the last failed because: "
+            f"{found[-1].failure or 'it was interrupted'}"
+        )
     draw_trials(found, space, folder / "trials.png")
     write_recipe(
         folder / "best.py",

@@ -10,9 +10,12 @@ for name in before:
 sys.modules["keras"] = tf_keras
 try:
     import keras_tuner
+    from keras_tuner.src import config
 finally:
     for name in [name for name in sys.modules if name.split(".")[0] == "keras"]:
         del sys.modules[name]
     sys.modules.update(before)
+
+config.DEBUG = False  # it prints the traceback of every failed trial
 
 __all__ = ["keras_tuner"]

@@ -21,19 +21,19 @@ def print_table(trials: Sequence[Trial]) -> None:
 
     table = Table("trial", *trials[0].fields, "epochs", "validation accuracy")
     for trial in trials:
-        accuracy = "failed" if trial.accuracy is None else f"{trial.accuracy:.2%}"
+        accuracy = f"failed: {trial.failure}" if trial.accuracy is None else f"{trial.accuracy:.2%}"
         table.add_row(trial.name, *map(_short, trial.fields.values()), str(trial.epochs), accuracy)
     Console().print(table)
 
 
 def write_csv(trials: Sequence[Trial], path: Path) -> None:
-    """Writes the trials, the best first; a failed one has no accuracy."""
+    """Writes the trials, the best first; a failed one has no accuracy, but says why."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", *trials[0].fields, "epochs", "val_accuracy"])
+    writer.writerow(["trial", *trials[0].fields, "epochs", "val_accuracy", "failure"])
     for trial in trials:
         accuracy = "" if trial.accuracy is None else trial.accuracy
-        writer.writerow([trial.name, *trial.fields.values(), trial.epochs, accuracy])
+        writer.writerow([trial.name, *trial.fields.values(), trial.epochs, accuracy, trial.failure or ""])
     with atomic_file(path) as file:
         file.write(text.getvalue().encode())
 

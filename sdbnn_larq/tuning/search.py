@@ -1,9 +1,11 @@
 """The search: each trial is a training of its own, judged on the validation split."""
 
+import contextlib
 import gc
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from typing import Any
 import tensorflow as tf
 from zookeeper import configure
 
+from sdbnn_larq._errors import is_foreseen, one_line
 from sdbnn_larq._files import atomic_file
+from sdbnn_larq._lock import locked
 from sdbnn_larq.training import TrainSDBNN
 from sdbnn_larq.tuning._keras_tuner import keras_tuner
 from sdbnn_larq.tuning.space import Choice, Range, fields_of, read_field
@@ -29,12 +33,32 @@ class Trial:
     fields: dict[str, Any]
     epochs: int
     accuracy: float | None  # of the validation split after the last epoch; None if the trial failed
+    failure: str | None = None  # why
+
+
+def reason(message: str) -> str:
+    """Why a trial failed, out of the traceback that Keras Tuner keeps."""
+    return message.strip().splitlines()[-1].partition("FailedTrialError: ")[2]
 
 
 class StopIfNotFinite(tf.keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
             raise keras_tuner.errors.FailedTrialError(f"The loss was {logs['loss']} at step {batch + 1}.")
+
+
+def fault_of_trial(error: Exception) -> str | None:
+    """What in a trial's fields does not fit, in one line; None for a bug."""
+    if isinstance(error, tf.errors.ResourceExhaustedError):
+        return "There is not enough memory."
+    return one_line(error) if is_foreseen(error) or isinstance(error, keras_tuner.errors.FailedTrialError) else None
+
+
+def role() -> str:
+    """Whether this process searches `"alone"`, or is the `"chief"` of a search or one of its `"worker"`s."""
+    if "KERASTUNER_ORACLE_IP" not in os.environ:
+        return "alone"
+    return "chief" if "chief" in os.environ.get("KERASTUNER_TUNER_ID", "") else "worker"
 
 
 class TaskTuner(keras_tuner.Tuner):
@@ -55,8 +79,12 @@ class TaskTuner(keras_tuner.Tuner):
             task.check()
             task.prepare()
             task.fit([StopIfNotFinite(), history, *self.callbacks])
-        except ValueError as error:  # what is wrong with one trial's fields or data is wrong with the search
-            raise keras_tuner.errors.FatalValueError(str(error)) from error
+        except Exception as error:
+            if (why := fault_of_trial(error)) is None:
+                # Keras Tuner would count any other error as the trial's.
+                raise keras_tuner.errors.FatalError(f"Trial {trial.trial_id} met a bug.") from error
+            print(f"\nTrial {trial.trial_id} failed: {why}")
+            raise keras_tuner.errors.FailedTrialError(why) from error
         return {OBJECTIVE.name: history.history[OBJECTIVE.name][-1]}
 
 
@@ -136,7 +164,7 @@ class Search:
             "hyperparameters": parameters,
             "seed": self.seed,
             "allow_new_entries": False,
-            "max_consecutive_failed_trials": 10,  # high learning rates fail together
+            "max_consecutive_failed_trials": 2**31,  # values that do not fit may be drawn one after another
         }
         if self.algorithm == "hyperband":
             oracle = keras_tuner.oracles.HyperbandOracle(max_epochs=self.epochs, **shared)
@@ -177,12 +205,34 @@ class Search:
             raise ValueError(
                 f"`output_dir` must be a new folder, or one with the same search. Received: {str(self.folder)!r}."
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with atomic_file(file) as out:
-            out.write((json.dumps(self.identity(), indent=2) + "\n").encode())
-        tuner = self.tuner(callbacks)
-        tuner.search()
+        if role() != "chief":  # a chief trains nothing
+            self.check_data()
+        with locked(self.folder) if role() != "worker" else contextlib.nullcontext():  # workers share their chief's
+            with atomic_file(file) as out:
+                out.write((json.dumps(self.identity(), indent=2) + "\n").encode())
+            tuner = self.tuner(callbacks)
+            tuner.search()
         return self.trials(tuner) if hasattr(tuner.oracle, "trials") else []
+
+    def check_data(self) -> None:
+        """Reads the training data with one end of the space after another, until one fits.
+
+        # Raises
+            ValueError: if none fits; data that no trial can use are an error of the search, and not of its trials.
+        """
+        first = {entry.field: entry.ends()[0] for entry in self.space}
+        failure: Exception | None = None
+        for entry in self.space:
+            for value in entry.ends():
+                try:
+                    self.task({**first, entry.field: value}).examples("train")
+                    return
+                except Exception as error:
+                    if not is_foreseen(error):
+                        raise
+                    failure = error
+        assert failure is not None
+        raise failure
 
     def trials(self, tuner: TaskTuner) -> list[Trial]:
         trials = [
@@ -191,6 +241,7 @@ class Search:
                 fields_of(self.space, trial.hyperparameters.values),
                 trial.hyperparameters.values.get("tuner/epochs", self.epochs),
                 trial.score if trial.status == "COMPLETED" else None,
+                reason(trial.message) if trial.message else None,
             )
             for trial in tuner.oracle.trials.values()
         ]
