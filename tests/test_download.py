@@ -10,10 +10,10 @@ import threading
 
 import pytest
 
-from sdbnn_larq.zoo import _download
+from sdbnn_larq.weights import download
 
 CONTENT = bytes(range(256)) * 1000
-FETCH = "import sys; from sdbnn_larq.zoo import _download; print(_download.fetch(sys.argv[1], 10**6))"
+FETCH = "import sys; from sdbnn_larq.weights import download; print(download.fetch(sys.argv[1], 10**6))"
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -86,7 +86,7 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["sized", "unsized"])
 def test_https(url, cache, name, capsys):
-    path = _download.fetch(f"{url}/{name}.safetensors", 10**6)
+    path = download.fetch(f"{url}/{name}.safetensors", 10**6)
     assert path.read_bytes() == CONTENT
     assert list(cache.iterdir()) == [path]
     shown = capsys.readouterr().out
@@ -103,9 +103,9 @@ def test_https(url, cache, name, capsys):
     ],
 )
 def test_what_goes_wrong_leaves_nothing_behind(url, cache, monkeypatch, name, message):
-    monkeypatch.setattr(_download, "TIMEOUT", 1)
+    monkeypatch.setattr(download, "TIMEOUT", 1)
     with pytest.raises(ValueError, match=message) as error:
-        _download.fetch(f"{url}/{name}.safetensors", 10**6)
+        download.fetch(f"{url}/{name}.safetensors", 10**6)
     assert "\n" not in str(error.value)
     assert not list(cache.iterdir())
 
@@ -113,7 +113,7 @@ def test_what_goes_wrong_leaves_nothing_behind(url, cache, monkeypatch, name, me
 def test_server_that_nobody_vouches_for(url, cache, monkeypatch):
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(ValueError, match="CERTIFICATE_VERIFY_FAILED"):
-        _download.fetch(f"{url}/sized.safetensors", 10**6)
+        download.fetch(f"{url}/sized.safetensors", 10**6)
     assert not list(cache.iterdir())
 
 
@@ -132,4 +132,4 @@ def test_folder_without_permission(url, cache):
     cache.mkdir(parents=True)
     cache.chmod(0o500)
     with pytest.raises(ValueError, match="KERAS_HOME"):
-        _download.fetch(f"{url}/sized.safetensors", 10**6)
+        download.fetch(f"{url}/sized.safetensors", 10**6)
