@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from sdbnn_larq.convert.flatten import flattened
+
 
 @dataclass(frozen=True)
 class Call:
@@ -19,10 +21,10 @@ class Call:
 
 
 def functional(model: tf.keras.Model) -> tf.keras.Model:
-    """The model as a graph of layers with one image-shaped input and one output.
+    """The model as one graph of layers, without models inside, with one image-shaped input and one output.
 
     # Raises
-        ValueError: if it is none.
+        ValueError: if it cannot be one.
     """
     if not getattr(model, "_is_graph_network", False):
         raise ValueError(f"`model` must be a functional or built sequential model. Received: {model!r}.")
@@ -31,7 +33,7 @@ def functional(model: tf.keras.Model) -> tf.keras.Model:
         raise ValueError(f"`model` must have one input and one output. Received: {counts}.")
     if not model.inputs[0].shape[1:].is_fully_defined():
         raise ValueError(f"`model` must have an input of fixed size. Received: shape {model.inputs[0].shape}.")
-    return tf.keras.Model(model.inputs, model.outputs, name=model.name)
+    return flattened(tf.keras.Model(model.inputs, model.outputs, name=model.name))
 
 
 def calls(model: tf.keras.Model) -> list[Call]:

@@ -182,13 +182,12 @@ def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:
     """Converts the model with an output at each cut, named by its layer."""
     model = _folded(source.model, cuts, source.batch_size)
     names = [call.layer.name for call in cuts]
-    preprocessing = source.preprocessing
     module = tf.Module()
     module.weights = model.variables  # a bare module, because saving a Keras model traces it many times over
     image = tf.TensorSpec(model.input_shape, tf.uint8 if source.uint8 else tf.float32, name=model.input_names[0])
 
     def predict(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        x = normalize(x, preprocessing) if source.uint8 else x
+        x = normalize(x, source.preprocessing) if source.uint8 else x
         outputs = dict(zip(names, tf.nest.flatten(model(x, training=False))))
         return {NORMALIZED: x, **outputs} if source.uint8 else outputs
 

@@ -230,7 +230,14 @@ def relu(layer, x):
     return ops.relu(x) if layer.max_value is None else ops.clamp(x, 0.0, float(layer.max_value))
 
 
-@emits(tf.keras.layers.Dropout)
+@emits(
+    tf.keras.layers.ActivityRegularization,
+    tf.keras.layers.AlphaDropout,
+    tf.keras.layers.Dropout,
+    tf.keras.layers.GaussianDropout,
+    tf.keras.layers.GaussianNoise,
+    tf.keras.layers.SpatialDropout2D,
+)
 def identity(layer, x):
     return x
 
@@ -265,6 +272,34 @@ def average_pool(layer, x):
 @emits(tf.keras.layers.GlobalAveragePooling2D)
 def global_average_pool(layer, x):
     return ops.reduce_mean(x, ops.constant([2, 3]), layer.keepdims)
+
+
+@emits(tf.keras.layers.GlobalMaxPooling2D)
+def global_max_pool(layer, x):
+    return ops.reduce_max(x, ops.constant([2, 3]), layer.keepdims)
+
+
+def _of_channels(layer, value, x: ov.Node) -> np.ndarray:
+    """A number, or one for each channel, in a shape that is multiplied with a node."""
+    value = np.asarray(value, np.float32)
+    rank = x.get_output_partial_shape(0).rank.get_length()
+    if value.size > 1 and value.size != value.shape[-1]:
+        raise unsupported(layer, f" with numbers of shape {value.shape}")
+    return value.reshape(1, -1, *[1] * (rank - 2))
+
+
+@emits(tf.keras.layers.Rescaling)
+def rescaling(layer, x):
+    scale, offset = (_of_channels(layer, value, x) for value in (layer.scale, layer.offset))
+    return ops.add(ops.multiply(x, constant(scale)), constant(offset))
+
+
+@emits(tf.keras.layers.Normalization)
+def normalization(layer, x):
+    if layer.invert:
+        raise unsupported(layer, " with invert=True")
+    mean, deviation = (_of_channels(layer, value, x) for value in (layer.mean, np.sqrt(layer.variance)))
+    return ops.divide(ops.subtract(x, constant(mean)), constant(np.maximum(deviation, tf.keras.backend.epsilon())))
 
 
 @emits(tf.keras.layers.Flatten)
