@@ -70,17 +70,18 @@ class Runtime(click.ParamType):
     def __init__(self, *others: str) -> None:
         self.others = others
 
-    def known(self) -> list[str]:
+    @property
+    def choices(self) -> list[str]:
         from sdbnn_larq.convert.targets import TARGETS
 
         return [*self.others, *TARGETS]
 
     def get_metavar(self, param=None, ctx=None) -> str:
-        return f"[{'|'.join(self.known())}]"
+        return f"[{'|'.join(self.choices)}]"
 
     def convert(self, value, param, ctx):
-        if value not in self.known():
-            self.fail(f"It must be one of {', '.join(self.known())}. Received: {value!r}.", param, ctx)
+        if value not in self.choices:
+            self.fail(f"It must be one of {', '.join(self.choices)}. Received: {value!r}.", param, ctx)
         return value
 
 
