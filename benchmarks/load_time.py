@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import sdbnn_larq  # noqa: I001  (before TensorFlow)
 import tensorflow as tf
 
-from sdbnn_larq.training._provenance import processor
+from sdbnn_larq.training.provenance import processor
 
 
 def main() -> None:

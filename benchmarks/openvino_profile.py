@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from sdbnn_larq.training._provenance import processor
+from sdbnn_larq.training.provenance import processor
 
 WARM_UP = 10  # runs
 

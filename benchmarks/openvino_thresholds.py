@@ -15,7 +15,7 @@ import openvino.opset13 as ops
 
 from sdbnn_larq.convert.openvino.emitters import constant, one_bit
 from sdbnn_larq.convert.openvino.run import core
-from sdbnn_larq.training._provenance import processor
+from sdbnn_larq.training.provenance import processor
 
 CHANNELS, SIZE = 64, 56
 WARM_UP = 10  # runs

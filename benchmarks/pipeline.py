@@ -20,7 +20,7 @@ from zookeeper import configure
 
 from sdbnn_larq.recipes.cifar10_resnet20 import TrainCifar10ResNet20
 from sdbnn_larq.training._pipeline import without_autotuner
-from sdbnn_larq.training._provenance import processor
+from sdbnn_larq.training.provenance import processor
 
 
 def main() -> None:

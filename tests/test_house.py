@@ -72,7 +72,6 @@ def test_what_counts_as_private(importer, imported, private):
     assert bool(private_imports(importer, {imported, "p.something._else"}, {imported})) == private
 
 
-@pytest.mark.xfail(reason="the rooms are being moved")
 def test_no_module_imports_a_private_module_of_another_room():
     modules = {module_name(path) for path in FILES}
     found = {name: private_imports(name, set(imports(path)), modules) for path in FILES for name in [module_name(path)]}

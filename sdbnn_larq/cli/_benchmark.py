@@ -22,7 +22,7 @@ from sdbnn_larq.cli._images import read_images
 from sdbnn_larq.convert.binary import is_binary
 from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.staging import staged
-from sdbnn_larq.training._provenance import processor
+from sdbnn_larq.training.provenance import processor
 
 REQUIRED = ("larq_compute_engine", "openvino", "nncf", "matplotlib")
 FLAGS = ("avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx512_bf16", "amx_tile")

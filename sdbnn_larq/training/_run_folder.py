@@ -13,7 +13,7 @@ from typing import Any
 from sdbnn_larq._files import atomic_file
 from sdbnn_larq._lock import locked
 from sdbnn_larq.training._checkpoints import Checkpoints
-from sdbnn_larq.training._provenance import digest, environment
+from sdbnn_larq.training.provenance import digest, environment
 
 # Rows of the picture: title, columns of the history, and whether the axis is logarithmic.
 CURVES = (

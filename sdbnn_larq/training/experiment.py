@@ -15,7 +15,7 @@ from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
 from sdbnn_larq.optimizers import SGDL2
-from sdbnn_larq.training import _provenance, loop
+from sdbnn_larq.training import loop, provenance
 from sdbnn_larq.training._averaging import Averaging
 from sdbnn_larq.training._pipeline import TrainingBatches, without_autotuner
 from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
@@ -72,7 +72,7 @@ class TrainSDBNN(Experiment):
 
     @Field
     def output_dir(self) -> str:
-        return str(default_folder(type(self).__name__, self.configuration, _provenance.given_fields(self)))
+        return str(default_folder(type(self).__name__, self.configuration, provenance.given_fields(self)))
 
     @Field
     def optimizer(self):
@@ -87,7 +87,7 @@ class TrainSDBNN(Experiment):
         """All fields that say what is computed."""
         if not hasattr(self, "_configuration"):
             with self.distribution.scope():  # the optimizer is made with the other fields
-                self._configuration = _provenance.configuration(self)
+                self._configuration = provenance.configuration(self)
         return self._configuration
 
     @property
@@ -107,7 +107,7 @@ class TrainSDBNN(Experiment):
         with signals.caught():
             self.check()
             folder = RunFolder(self.output_dir)
-            same_run = self.configuration, _provenance.given_fields(self)
+            same_run = self.configuration, provenance.given_fields(self)
             report = folder.report_of(*same_run)
             if report is None:
                 self.prepare()
