@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 from zookeeper import configure
 
-from sdbnn_larq.cli._train import task_class
+from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training._averaging import Averaging
 from sdbnn_larq.training.mixing import SoftTargets, cutmix, mixup
 

@@ -16,8 +16,8 @@ from larq_zoo.training.data import preprocess_image_bytes
 from PIL import Image, ImageOps
 from zookeeper import configure
 
-from sdbnn_larq.cli._train import task_class
 from sdbnn_larq.preprocessing import read_image
+from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training import ImageNet, PhotoFolder, Photos, TFDSPhotos, _data_check
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training._pipeline import TrainingBatches

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from sdbnn_larq import zoo
+from sdbnn_larq import recipes, zoo
 from sdbnn_larq._lock import locked
 from sdbnn_larq.cli import main
 from sdbnn_larq.training._run_folder import RunFolder, default_folder, differing_field
@@ -152,3 +152,27 @@ def test_a_field_s_old_name_goes_on_working(tmp_path):
     result = train("ema=1", f"output_dir={tmp_path / 'run'}")
     assert "`ema` is now called `averaging_momentum`" in result.stderr
     assert "averaging_momentum=1" in result.stderr.splitlines()[-1]
+
+
+def test_python_code_runs_a_recipe(tmp_path):
+    recipes.run(str(RECIPE), epochs=1, output_dir=str(tmp_path / "run"), **{"preprocessing.shift": 0})
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["preprocessing.shift"] == 0
+    assert recipes.task_class("digits") is recipes.task_class("TrainDigits")
+    with pytest.raises(ValueError, match=r"Did you mean Digits\?"):
+        recipes.run("Digit")
+
+
+def test_recipes_of_earlier_searches_go_on_working(tmp_path):
+    """`sdbnn tune` wrote their import, and users' programs have the other."""
+    from sdbnn_larq.cli._train import run_task, task_class
+
+    assert task_class is recipes.task_class
+    (tmp_path / "best.py").write_text(
+        "from zookeeper import Field, task\n"
+        "from sdbnn_larq.cli._train import task_class\n"
+        "@task\n"
+        f"class TrainTinyTuned(task_class({str(RECIPE)!r})):\n"
+        "    epochs = Field(0)\n"
+    )
+    with pytest.raises(ValueError, match="epochs=0"):
+        run_task(str(tmp_path / "best.py"), ())

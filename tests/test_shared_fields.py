@@ -7,7 +7,7 @@ import pytest
 from zookeeper import ComponentField, Field, PartialComponent, configure, task
 from zookeeper.core.component import base_getattr
 
-from sdbnn_larq.cli._train import task_class
+from sdbnn_larq.recipes import task_class
 from sdbnn_larq.recipes.digits import TrainDigits
 from sdbnn_larq.training import Digits, GrowingImages, ImageFolder, PhotoFolder, Photos, TrainSDBNN
 from sdbnn_larq.zoo.resnet import ResNet18Factory

@@ -15,7 +15,7 @@ from zookeeper import configure
 
 from sdbnn_larq._lock import locked
 from sdbnn_larq.cli import main
-from sdbnn_larq.cli._train import task_class
+from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training import Digits
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
 

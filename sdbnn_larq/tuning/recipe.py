@@ -51,7 +51,7 @@ def write_recipe(path: Path, name: str, task: Any, fields: Mapping[str, Any], so
     imports = {f"from {type(task).__module__} import {base}"}
     if source:
         base = f"task_class({str(Path(source).resolve())!r})"
-        imports = {"from sdbnn_larq.cli._train import task_class"}
+        imports = {"from sdbnn_larq.recipes import task_class"}
     lines, used = [], {"task"}
     nested: dict[str, dict[str, Any]] = {}
     for field, value in fields.items():
