@@ -64,10 +64,10 @@ def cluster(tmp_path_factory):
     return output
 
 
-def assert_same_curves(output, alone):
+def assert_same_curves(output, alone, rtol=1e-3):
     np.testing.assert_allclose(column(output, "loss"), column(alone, "loss"), rtol=1e-5)
     # Synchronised batch normalisation keeps the variance of the sample, fused that of the population: 0.1 % here.
-    np.testing.assert_allclose(column(output, "val_loss"), column(alone, "val_loss"), rtol=1e-3)
+    np.testing.assert_allclose(column(output, "val_loss"), column(alone, "val_loss"), rtol=rtol)
 
 
 def test_two_workers_train_as_one_process(cluster, alone):
@@ -86,7 +86,7 @@ def test_two_workers_read_photographs_as_one_process(photographs, tmp_path):
     alone, cluster = tmp_path / "alone", tmp_path / "cluster"
     finish(start("-m", "sdbnn_larq.cli", "train", HERE / "tiny_recipe.py", *fields, f"output_dir={alone}"))
     finish(*start_cluster(cluster, fields))
-    assert_same_curves(cluster, alone)
+    assert_same_curves(cluster, alone, rtol=1e-2)  # of two images: one 1-bit activation that flips is 0.5 %
 
 
 def test_run_with_a_killed_worker_goes_on(cluster, tmp_path):
