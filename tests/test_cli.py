@@ -91,6 +91,7 @@ def test_train_runs_a_recipe_file(tmp_path):
         (["train", "Digits", "epochs=0"], "epochs=0"),
         (["train", "Digits", "epochs"], "key=value"),
         (["train", "Digits", "batch_size=5000"], "batch_size"),
+        (["train", "Digits", "loss=crossentropi"], "`loss` must be"),
         (["train", "Digits", "model.self_distribution=none"], "self_distribution"),
         (["train", "Cifar10ResNet20", "data_dir=nowhere"], "data_dir"),
         (["train", "Folder", "dataset.directory=nowhere"], "nowhere"),

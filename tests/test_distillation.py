@@ -188,3 +188,11 @@ def test_second_stage_says_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match=r"other\.safetensors"):
         start_from_float_weights(zoo.ResNet20(), tmp_path / "other.safetensors")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_that_is_no_model_is_named(tmp_path):
+    (tmp_path / "teacher.keras").write_bytes(b"no model")
+    teacher = SavedModel()
+    configure(teacher, {"path": str(tmp_path / "teacher.keras")})
+    with pytest.raises(ValueError, match=r"teacher\.keras"):
+        teacher.build()

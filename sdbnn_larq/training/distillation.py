@@ -117,7 +117,12 @@ class SavedModel:
     def build(self) -> tf.keras.models.Model:
         if not tf.io.gfile.exists(self.path):
             raise ValueError(f"`path` must be a file that `model.save` wrote. Received: {self.path!r}.")
-        return tf.keras.models.load_model(self.path, compile=False)
+        try:
+            return tf.keras.models.load_model(self.path, compile=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"`path` must be an undamaged file that `model.save` wrote. Received: {self.path!r}."
+            ) from error
 
 
 class TrainDistilled(TrainSDBNN):

@@ -130,6 +130,10 @@ class TrainSDBNN(Experiment):
         for name, low in (("epochs", 1), ("batch_size", 1), ("checkpoint_steps", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"`{name}` must be at least {low}. Received: {name}={getattr(self, name)}.")
+        try:
+            tf.keras.losses.get(self.loss)
+        except ValueError as error:
+            raise ValueError(f"`loss` must be one that Keras knows. Received: loss={self.loss!r}.") from error
         if self.soft_targets and self.loss != HARD_LOSS:
             raise ValueError(f"`mixup`, `cutmix` and `label_smoothing` need {HARD_LOSS}. Received: loss={self.loss!r}.")
 
