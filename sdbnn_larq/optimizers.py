@@ -6,9 +6,9 @@ import tensorflow as tf
 
 @lq.utils.register_keras_custom_object
 class SGDL2(tf.keras.optimizers.SGD):
-    r"""SGD whose gradient holds an L2 term for every trainable parameter, \\(g + \lambda w\\), as PyTorch's SGD has it.
+    r"""SGD with an L2 term in the gradient of every trainable parameter, \\(g + \lambda w\\), as in PyTorch's SGD.
 
-    Keras's own `weight_decay` is another thing: it shrinks the weights beside the momentum, not through it.
+    Keras's own `weight_decay` differs: it shrinks the weights directly, outside the momentum.
 
     !!! example
         ```python

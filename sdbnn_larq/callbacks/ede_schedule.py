@@ -21,7 +21,7 @@ class EDESchedule(tf.keras.callbacks.Callback):
     """Sets `t` and `k` of every `EDESign` in a model at the start of each epoch, and logs them as `ede_t`, `ede_k`.
 
     Quantizers of inputs and kernels are found at any depth: in nested models, and inside `WeightSelfDistribution`.
-    The values follow from the epoch's number alone, so `model.fit(..., initial_epoch=n)` goes on in the right place.
+    The values follow from the epoch's number alone, so `model.fit(..., initial_epoch=n)` continues at the right place.
 
     !!! example
         ```python

@@ -57,7 +57,7 @@ class Report:
 
 
 class VerificationError(RuntimeError):
-    """An exported block computes something else than Keras does."""
+    """Raised if an exported block computes something else than Keras does."""
 
 
 def keras_values(model: tf.keras.Model, images: np.ndarray, ids: Iterable[str]) -> Values:

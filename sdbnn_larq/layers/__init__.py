@@ -1,4 +1,4 @@
-"""Layers that SD-BNN needs beside Larq's."""
+"""Layers that SD-BNN needs and Larq does not have."""
 
 from sdbnn_larq.layers.activation_self_distribution import ActivationSelfDistribution
 from sdbnn_larq.layers.hard_tanh import HardTanh

@@ -1,4 +1,4 @@
-"""Recipes: one file for each published result, found by its name as a recipe file of one's own is by its path."""
+"""Recipes, one file for each published result. `run` takes the name of one, or the path of your own recipe file."""
 
 import difflib
 import functools

@@ -1,4 +1,4 @@
-"""ResNet-20 on your own images: a folder with one sub-folder a class.
+"""ResNet-20 on your own images: a folder with one sub-folder per class.
 
     sdbnn train Folder dataset.directory=DIR
 

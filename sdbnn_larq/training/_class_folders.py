@@ -1,4 +1,4 @@
-"""Finds the images of a folder with one sub-folder a class, and says in one line what is wrong with it."""
+"""Finds the images of a folder with one sub-folder per class, and says in one line what is wrong with it."""
 
 import os
 from collections.abc import Sequence
@@ -53,7 +53,7 @@ def find_parts(directory: str | os.PathLike) -> dict[str, Path]:
     folder = Path(os.path.expanduser(directory))
     if not os.fspath(directory) or not folder.is_dir():
         raise ValueError(
-            f"`directory` must be a folder with one sub-folder a class. Received: {os.fspath(directory)!r}, "
+            f"`directory` must be a folder with one sub-folder per class. Received: {os.fspath(directory)!r}, "
             "which is no folder."
         )
     inner = sub_folders(folder)
@@ -84,7 +84,7 @@ def find_classes(parts: dict[str, Path]) -> list[str]:
     inner = sub_folders(folder)
     if len(inner) < 2:
         raise ValueError(
-            f"`directory` must have one sub-folder a class, and at least two. Received: {str(folder)!r}, which has "
+            f"`directory` must have one sub-folder per class, and at least two. Received: {str(folder)!r}, which has "
             f"{f'only {inner[0].name!r}' if inner else 'none'}."
         )
     names = [path.name for path in inner]

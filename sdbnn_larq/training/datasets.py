@@ -144,7 +144,7 @@ class DividedDataset(Dataset):
 
 @component
 class Digits(DividedDataset):
-    """scikit-learn's 1,797 hand-written digits, enlarged from 8×8 to 32×32; they come with the library."""
+    """scikit-learn's 1,797 handwritten digits, enlarged from 8×8 to 32×32; they come with the library."""
 
     preprocessing = SMALL_IMAGES
     test_fraction: float = Field(0.2)
@@ -164,7 +164,7 @@ class Digits(DividedDataset):
 
 
 class FolderDataset(DividedDataset):
-    """Base class of data sets in a folder with one sub-folder a class.
+    """Base class of data sets in a folder with one sub-folder per class.
 
     The folder may have a part for training, `train`, and parts for validation and test, `val` and `test`, with one
     sub-folder a class each. `validation_fraction` and `test_fraction` say which share of the images validate and test
@@ -215,7 +215,7 @@ class FolderDataset(DividedDataset):
 
 @component
 class ImageFolder(FolderDataset):
-    """Images in a folder with one sub-folder a class, for networks that take small images.
+    """Images in a folder with one sub-folder per class, for networks that take small images.
 
     The images have the size that the model takes, its `input_shape`; `image_size` sets it too. With the preprocessing
     `SmallImages` they are kept in memory, decoded: 3 kB each at 32 pixels, 150 kB each at 224.

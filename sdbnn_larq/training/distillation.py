@@ -59,7 +59,7 @@ def distil(student: tf.keras.Model, teacher: tf.keras.Model, temperature: float 
     !!! example
         ```python
         teacher = zoo.ResNet20(binary=False)
-        distil(model, teacher, temperature=4.0, alpha=0.9)  # then `model.fit` as ever
+        distil(model, teacher, temperature=4.0, alpha=0.9)  # then `model.fit` as usual
         ```
 
     # Arguments
@@ -126,7 +126,7 @@ class SavedModel:
 
 
 class TrainDistilled(TrainSDBNN):
-    """Trains as `TrainSDBNN`, with a teacher and, if wanted, from the weights of a first stage."""
+    """Trains like `TrainSDBNN`, with a teacher, and optionally from the weights of a first stage."""
 
     teacher: tf.keras.models.Model = ComponentField()
     temperature: float = Field(1.0)

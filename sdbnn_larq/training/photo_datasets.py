@@ -36,7 +36,7 @@ class ImageNet(TFDSPhotos):
 
 @component
 class PhotoFolder(FolderDataset):
-    """Photographs of any size in a folder with one sub-folder a class, read from there in every epoch."""
+    """Photographs of any size in a folder with one sub-folder per class, read from there in every epoch."""
 
     preprocessing = PHOTOGRAPHS
 

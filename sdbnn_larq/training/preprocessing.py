@@ -68,7 +68,7 @@ class SmallImages(Preprocessing):
 
 @component
 class GrowingImages(SmallImages):
-    """As `SmallImages`, but the first epochs train on smaller images: faster, and coarse before fine.
+    """Like `SmallImages`, but the first epochs train on smaller images, which is faster.
 
     The model must take images of any size. Validation and test use whole images.
     """

@@ -1,4 +1,4 @@
-"""Search for a task's best fields with Keras Tuner."""
+"""Searches for the best fields of a task with Keras Tuner."""
 
 from sdbnn_larq.tuning.recipe import adjusted
 from sdbnn_larq.tuning.search import Search
