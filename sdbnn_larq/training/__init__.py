@@ -4,6 +4,7 @@ from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.training.datasets import Cifar10, Digits, ImageFolder
 from sdbnn_larq.training.distillation import SavedModel, TrainDistilled, distil, distillation_loss
 from sdbnn_larq.training.experiment import TrainSDBNN
+from sdbnn_larq.training.fine_tuning import TrainFineTuned, spread_magnitudes, with_new_classifier
 from sdbnn_larq.training.photo_datasets import ImageNet, PhotoFolder, TFDSPhotos
 from sdbnn_larq.training.photos import Photos
 from sdbnn_larq.training.preprocessing import GrowingImages, SmallImages
@@ -22,8 +23,11 @@ __all__ = [
     "SmallImages",
     "TFDSPhotos",
     "TrainDistilled",
+    "TrainFineTuned",
     "TrainSDBNN",
     "distil",
     "distillation_loss",
+    "spread_magnitudes",
     "start_from_float_weights",
+    "with_new_classifier",
 ]
