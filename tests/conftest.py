@@ -74,3 +74,9 @@ def photographs(tmp_path_factory):
     (directory / "china" / "9.jpg").unlink()
     (directory / "china" / "grey.png").write_bytes(tf.io.encode_png(photo[:200, :100, :1]).numpy())
     return directory
+
+
+@pytest.fixture(scope="session")
+def golden():
+    """The folder of files that other programs, or earlier versions, wrote."""
+    return Path(__file__).parent / "golden"
