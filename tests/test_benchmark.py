@@ -25,6 +25,7 @@ def sdbnn(*arguments, cwd):
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
 
 
+@pytest.mark.slow
 def test_benchmark(tmp_path):
     for module in ("larq_compute_engine", "openvino", "nncf", "matplotlib"):
         pytest.importorskip(module)
@@ -49,6 +50,7 @@ def test_benchmark(tmp_path):
     assert "OpenVINO against float32 twin, OpenVINO: " in process.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

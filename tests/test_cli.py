@@ -111,6 +111,7 @@ def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_installed_command_says_one_line_and_nothing_of_tensorflow(tmp_path):
     command = Path(sys.executable).with_name("sdbnn")
     quiet = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}

@@ -155,6 +155,7 @@ def run(task, **fields):
     return task
 
 
+@pytest.mark.slow
 def test_two_stages(tmp_path):
     first = run(TrainImageNetResNet18Stage1(), **{"model.binary_weights": False}, output_dir=str(tmp_path / "first"))
     assert first.model.get_layer("layer1_0_conv").kernel_quantizer is None

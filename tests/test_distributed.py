@@ -13,6 +13,8 @@ import pytest
 from sdbnn_larq.training._checkpoints import Checkpoints
 from sdbnn_larq.training._strategy import make_strategy
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 FIELDS = ["preprocessing.shift=0", "epochs=3"]  # without augmentation, which replicas draw for themselves
 TWO_DEVICES = """

@@ -117,6 +117,7 @@ def test_server_that_nobody_vouches_for(url, cache, monkeypatch):
     assert not list(cache.iterdir())
 
 
+@pytest.mark.slow
 def test_two_processes_at_once(url, cache):
     command = [sys.executable, "-c", FETCH, f"{url}/sized.safetensors"]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ) for _ in range(2)]

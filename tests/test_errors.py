@@ -89,6 +89,7 @@ def test_zookeepers_errors_have_no_colors(fields, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-", ">&-"])
 def test_closed_streams(closed, tmp_path):
     """A file that is opened next must not become the closed stream, and get what libraries write there."""
@@ -102,6 +103,7 @@ def test_closed_streams(closed, tmp_path):
     assert bad.stdout.strip() == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 1.5, 4.0, 7.0])
 def test_interrupt_before_training(seconds, tmp_path):
     """While libraries are loaded, while the model is made, or in the first steps."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = r"""
 import base64, ctypes, json, sys, zlib
 from pathlib import Path

@@ -83,6 +83,7 @@ def test_run_folder(undisturbed):
     assert report["validation_accuracy"] == float(history[-1]["val_accuracy"])
 
 
+@pytest.mark.slow
 def test_killed_run_ends_as_an_undisturbed_one(undisturbed, tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     kills = [

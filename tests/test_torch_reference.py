@@ -12,6 +12,8 @@ from sdbnn_larq.weights.names import named_weights
 torch = pytest.importorskip("torch")
 from torch_reference import torch_model  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"VGGSmall": 32, "ResNet20": 32, "CifarResNet18": 32, "ResNet18": 64, "ResNet34": 64}
 
 

@@ -176,6 +176,7 @@ def test_two_searches_in_one_folder(tmp_path):
     assert f"in use by process {os.getpid()}" in result.stderr
 
 
+@pytest.mark.slow
 def test_interrupted_search_goes_on_and_ends_with_a_recipe(tmp_path):
     arguments = ["epochs=1", *SPACE, "--algorithm", "bayesian", "--trials", "3", "--output-dir", tmp_path / "search"]
     running = process(*arguments)
@@ -206,6 +207,7 @@ def test_interrupted_search_goes_on_and_ends_with_a_recipe(tmp_path):
     assert config["dataset.test_fraction"] == 0.4  # a default of the recipe
 
 
+@pytest.mark.slow
 def test_a_chief_and_two_workers(tmp_path):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
