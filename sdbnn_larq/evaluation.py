@@ -16,6 +16,7 @@ from sdbnn_larq.convert.targets import TARGETS
 from sdbnn_larq.preprocessing import known_preprocessing, normalize
 from sdbnn_larq.training.evaluation_data import pixel_batches, readable
 from sdbnn_larq.weights import NetworkDescription, describe
+from sdbnn_larq.zoo.registry import is_architecture
 
 BATCH = 250  # images
 Network: TypeAlias = Any  # a Keras model, or `convert.ExportedModel`
@@ -60,7 +61,7 @@ def load_network(name: str, weights: str | os.PathLike | None = None, *, precisi
         return convert.ExportedModel(name, precision=precision)
     if weights is not None:
         return zoo.load(weights, name)
-    if name in zoo.list_models():
+    if is_architecture(name):
         raise ValueError(f"An architecture must have weights (--weights FILE or TAG). Received: {name} without.")
     return zoo.load(name)
 

@@ -65,6 +65,7 @@ def test_predict_names_classes(run, tmp_path):
 def test_models_and_summary():
     assert sdbnn("models", "*18*").output.split() == ["CifarResNet18", "ResNet18"]
     assert "40108032" in sdbnn("summary", "ResNet20").output
+    assert "float_resnet34 stats" in sdbnn("summary", "FloatResNet34").output
 
 
 def test_train_runs_a_recipe_file(tmp_path):

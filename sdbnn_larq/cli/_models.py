@@ -5,6 +5,7 @@ import larq as lq
 from sdbnn_larq import zoo
 from sdbnn_larq.evaluation import load_network
 from sdbnn_larq.weights import published
+from sdbnn_larq.zoo.registry import is_architecture
 
 
 def print_models(pattern: str, pretrained: bool) -> None:
@@ -20,4 +21,5 @@ def print_models(pattern: str, pretrained: bool) -> None:
 
 
 def print_summary(name: str, weights: str | None) -> None:
-    lq.models.summary(zoo.get_model(name) if name in zoo.list_models() and not weights else load_network(name, weights))
+    untrained = weights is None and is_architecture(name)
+    lq.models.summary(zoo.get_model(name) if untrained else load_network(name, weights))

@@ -71,6 +71,11 @@ def architecture(name: str) -> Architecture:
     return _ARCHITECTURES[name]
 
 
+def is_architecture(name: str) -> bool:
+    """Whether an architecture of this name is registered, listed or not."""
+    return name in _ARCHITECTURES
+
+
 def architecture_of(factory: type) -> Architecture | None:
     """The architecture that a factory builds; `None` for one that is not registered, such as a subclass."""
     return next((found for found in _ARCHITECTURES.values() if found.factory is factory), None)
