@@ -176,7 +176,7 @@ class TestWeights:
 
     @pytest.mark.parametrize("weights", ["no/such/file.h5", "imagenet", ".", 3])
     def test_no_file(self, weights):
-        with pytest.raises(ValueError, match=f"must be None, a file of weights, .*Received: .*{weights}"):
+        with pytest.raises(ValueError, match=f"must be a packed file .*Received: .*{weights}"):
             zoo.ResNet20(weights=weights)
 
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
