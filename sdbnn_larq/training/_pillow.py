@@ -6,6 +6,7 @@ An example is a dictionary of `image`, the bytes of a file or uint8 `(height, wi
 import io
 import os
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,7 @@ from sdbnn_larq.preprocessing import fit, read_image
 from sdbnn_larq.weights.description import ImagePreprocessing
 
 Example = dict[str, tf.Tensor]
-Value = np.ndarray | bytes  # of a string tensor: an array outside of graphs
+Value: TypeAlias = np.ndarray | bytes  # of a string tensor: an array outside of graphs
 EXIF_ORIENTATION = 0x0112
 
 
