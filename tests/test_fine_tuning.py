@@ -69,7 +69,7 @@ def test_latent_weights_stay_as_they_are(files):
     model = with_new_classifier(files / "weights.h5", 3, architecture="ResNet20")
     for latent, expected in zip(latent_kernels(model), latent_kernels(source), strict=True):
         np.testing.assert_array_equal(latent, expected)
-    with pytest.raises(ValueError, match="`name` must be the architecture of an HDF5 file"):
+    with pytest.raises(ValueError, match="`architecture` must be given for a file of Keras weights"):
         with_new_classifier(files / "weights.h5", 3)
 
 

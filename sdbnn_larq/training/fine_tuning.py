@@ -17,6 +17,10 @@ from sdbnn_larq.training.experiment import TrainSDBNN
 CLASSIFIER = "logits"  # the layer's name, in every network of the zoo
 
 
+def _is_keras_file(weights: str | os.PathLike) -> bool:
+    return os.fspath(weights).endswith((".h5", ".keras"))
+
+
 def with_new_classifier(
     weights: str | os.PathLike, num_classes: int, architecture: str | None = None, seed: int = 0
 ) -> tf.keras.Model:
@@ -39,9 +43,13 @@ def with_new_classifier(
         A Keras model instance with a softmax, described by `zoo.describe`.
 
     # Raises
-        ValueError: if there are no such weights.
+        ValueError: if there are no such weights, or if an HDF5 file comes without `architecture`.
     """
-    if os.fspath(weights).endswith(".h5") and architecture is not None:
+    if _is_keras_file(weights):
+        if architecture is None:
+            raise ValueError(
+                "`architecture` must be given for a file of Keras weights, which does not say it. Received: None."
+            )
         size = zoo.architecture(architecture).factory.image_size
         source = zoo.get_model(architecture, weights=weights, include_top=False, input_shape=(size, size, 3))
     else:
@@ -146,7 +154,7 @@ class TrainFineTuned(TrainSDBNN):
         """Prepares images as the weights' description says."""
         conf = super().__pre_configure__(dict(conf))
         weights = conf.get("weights")
-        if weights is None or str(weights).endswith(".h5"):
+        if weights is None or _is_keras_file(weights):
             return conf
         description = zoo.describe(weights)
         if description.preprocessing != zoo.PHOTOGRAPHS:
@@ -160,7 +168,7 @@ class TrainFineTuned(TrainSDBNN):
             raise ValueError(
                 f"`head_epochs` must be from 0 to the {self.epochs} epochs. Received: head_epochs={self.head_epochs}."
             )
-        if not self.weights.endswith(".h5"):
+        if not _is_keras_file(self.weights):
             wanted, own = zoo.describe(self.weights).preprocessing, evaluation_of(self.preprocessing)
             if wanted not in (None, own):
                 raise ValueError(
