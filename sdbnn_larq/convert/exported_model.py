@@ -23,6 +23,7 @@ class ExportedModel:
 
     !!! example
         ```python
+        model = sdbnn_larq.zoo.load("ResNet20/cifar10")
         sdbnn_larq.convert.to_openvino(model, "resnet20.xml", uint8=True)
         network = sdbnn_larq.convert.ExportedModel("resnet20.xml")
         probabilities = network.predict(np.zeros((2, 32, 32, 3), np.uint8))

@@ -52,7 +52,8 @@ def to_lce(
 
     !!! example
         ```python
-        report = sdbnn_larq.convert.to_lce(model, "resnet20.tflite", uint8=True, class_names=list("0123456789"))
+        model = sdbnn_larq.zoo.load("ResNet20/cifar10")
+        report = sdbnn_larq.convert.to_lce(model, "resnet20.tflite", uint8=True)
         ```
 
     # Arguments

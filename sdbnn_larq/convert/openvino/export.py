@@ -47,7 +47,8 @@ def to_openvino(
 
     !!! example
         ```python
-        report = sdbnn_larq.convert.to_openvino(model, "resnet20.xml", uint8=True, class_names=list("0123456789"))
+        model = sdbnn_larq.zoo.load("ResNet20/cifar10")
+        report = sdbnn_larq.convert.to_openvino(model, "resnet20.xml", uint8=True)
         ```
 
     # Arguments
