@@ -33,7 +33,11 @@ TASKS = [
     if isinstance(value, type) and issubclass(value, TrainSDBNN) and value.__module__ == module.__name__
 ]
 
-MUST_BE_GIVEN = {"folder": {"dataset.directory": "."}, "imagenet_resnet18_stage2": {"teacher.weights": "FILE"}}
+MUST_BE_GIVEN = {
+    "folder": {"dataset.directory": "."},
+    "fine_tune": {"dataset.directory": ".", "weights": "ResNet20/cifar10"},
+    "imagenet_resnet18_stage2": {"teacher.weights": "FILE"},
+}
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.split(".")[-1])
@@ -47,7 +51,7 @@ def test_recipe_is_complete(module, task_class):
     task = task_class()
     configure(task, MUST_BE_GIVEN.get(module.__name__.split(".")[-1], {}))
     task.check()
-    assert task.learning_rate_at(0) == task.learning_rate
+    assert task.learning_rate_at(0) == getattr(task, "head_learning_rate", task.learning_rate)
     assert task.learning_rate_at(task.epochs) == pytest.approx(0, abs=1e-12)
     assert task.configuration["batch_size"] == task.batch_size
     assert isinstance(task.optimizer, tf.keras.optimizers.Optimizer)

@@ -171,7 +171,7 @@ def test_recipes_of_earlier_searches_go_on_working(tmp_path):
         "from zookeeper import Field, task\n"
         "from sdbnn_larq.cli._train import task_class\n"
         "@task\n"
-        f"class TrainTinyTuned(task_class({str(RECIPE)!r})):\n"
+        f"class TrainTinyOfAnEarlierSearch(task_class({str(RECIPE)!r})):\n"
         "    epochs = Field(0)\n"
     )
     with pytest.raises(ValueError, match="epochs=0"):
