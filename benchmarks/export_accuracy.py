@@ -10,12 +10,13 @@ import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
 from zookeeper import configure
 
 from sdbnn_larq import convert, zoo
 from sdbnn_larq.evaluation import evaluate
+from sdbnn_larq.preprocessing import known_preprocessing
 from sdbnn_larq.training import Cifar10
+from sdbnn_larq.training.evaluation_data import pixel_batches
 
 CALIBRATION = 256  # training images
 BATCH = 50
@@ -32,7 +33,9 @@ def main() -> None:
     source = Cifar10()
     configure(source, {"data_dir": options.data_dir})
     model = zoo.load(options.weights, options.model)
-    images = np.stack([x["image"] for x in source.train()[0].take(CALIBRATION).as_numpy_iterator()])
+    description = zoo.describe(model)
+    data, _ = pixel_batches(source, "train", description.input_shape, known_preprocessing(description), CALIBRATION)
+    images, _ = next(data.as_numpy_iterator())
     rows = {"Keras": evaluate(model, source)}
     with tempfile.TemporaryDirectory() as folder:
         lce, exact, int8 = (Path(folder, name) for name in ("model.tflite", "exact.xml", "int8.xml"))

@@ -148,7 +148,7 @@ def evaluate(name: str, weights: str | None, dataset: str | None, precision: str
     NAME is a tag such as ResNet20/cifar10, a weights file, an exported .tflite or .xml file, or an architecture with
     --weights.
     """
-    from sdbnn_larq.cli._use import evaluate
+    from sdbnn_larq.cli._evaluate import evaluate
 
     evaluate(name, weights, dataset, precision, config)
 
@@ -165,7 +165,7 @@ def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, r
     NAME is a tag such as ResNet20/cifar10, a weights file, an exported .tflite or .xml file, or an architecture with
     --weights.
     """
-    from sdbnn_larq.cli._use import predict
+    from sdbnn_larq.cli._predict import predict
 
     predict(name, images, weights, top, runtime)
 

@@ -7,7 +7,7 @@ from typing import IO
 
 from sdbnn_larq import zoo
 from sdbnn_larq._files import atomic_file, file_sha256
-from sdbnn_larq.cli._use import test_set
+from sdbnn_larq.cli._evaluate import test_set
 from sdbnn_larq.evaluation import evaluate
 from sdbnn_larq.preprocessing import known_preprocessing
 from sdbnn_larq.weights import PublishedWeights, catalogue

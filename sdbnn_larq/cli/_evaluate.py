@@ -1,4 +1,4 @@
-"""`sdbnn evaluate` and `sdbnn predict`: a trained network on data."""
+"""`sdbnn evaluate`: the accuracy of a trained network."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,6 @@ from sdbnn_larq import zoo
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.evaluation import evaluate as accuracy_of
 from sdbnn_larq.evaluation import load_network
-from sdbnn_larq.evaluation import predict as outputs_of
 from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, TFDSPhotos
 
 DATASETS = {dataset.__name__: dataset for dataset in (Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, TFDSPhotos)}
@@ -36,14 +35,3 @@ def evaluate(name: str, weights: str | None, dataset: str | None, precision: str
         )
     accuracy = accuracy_of(network, test_set(dataset, config))
     print(f"{name}: {accuracy.share:.2%} of {accuracy.images:,} test images of {dataset} ({accuracy.right} right)")
-
-
-def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, runtime: str) -> None:
-    """Prints the most probable classes of each image."""
-    network = load_network(name, weights)
-    outputs = outputs_of(network, images, runtime)
-    description = zoo.describe(network)
-    if description.class_names is None:  # as for a converted checkpoint
-        description = description.replace(class_names=tuple(f"class {i}" for i in range(outputs.shape[1])))
-    for path, best in zip(images, zoo.decode_predictions(outputs, top, description)):
-        print(f"{path}: " + ", ".join(f"{label} {share:.1%}" for label, share in best))
