@@ -290,6 +290,7 @@ def test_many_files_make_a_short_line(class_folders, capsys):
 
 
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
+@pytest.mark.slow
 def test_an_image_that_only_decoding_finds_is_named_before_the_first_epoch(class_folders, split, tmp_path, monkeypatch):
     monkeypatch.setattr("sdbnn_larq.training._data_check.PICTURES", 1)  # as in a large folder
     path = os.fsdecode(data_of(ImageFolder, class_folders).splits[split][0][1])

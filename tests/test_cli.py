@@ -27,6 +27,7 @@ def run(tmp_path_factory):
     return output, subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_train_reports_and_saves(run):
     output, process = run
     assert process.returncode == 0, process.stderr

@@ -36,6 +36,7 @@ def trained(name: str, arguments: dict, size: int = 64) -> tf.keras.Model:
 
 
 @pytest.mark.parametrize(("name", "arguments"), ARGUMENTS, ids=lambda value: str(value))
+@pytest.mark.slow
 def test_a_file_is_enough_to_build_the_network(tmp_path, name, arguments):
     model = trained(name, arguments)
     path = tmp_path / "weights.safetensors"
@@ -135,6 +136,7 @@ def rewritten(path, **changes):
         ({"arguments": lambda a: {**a, "num_classes": 4}, "class_names": None}, "logits/kernel of shape"),
     ],
 )
+@pytest.mark.slow
 def test_a_file_that_describes_no_network(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message) as error:
         zoo.load(rewritten(tmp_path / "a.safetensors", **changes))
@@ -160,6 +162,7 @@ def test_class_names_that_no_file_can_hold():
 class TestFirstFormat:
     """Files of version 0.1.0 say less; the rest is found in what they hold."""
 
+    @pytest.mark.slow
     def test_published_weights(self, golden):
         path = golden / "format1_resnet20.safetensors"
         description = zoo.describe(path)
@@ -199,6 +202,7 @@ class TestTransfer:
     @pytest.mark.parametrize(
         "kind", ["tag", "long tag", "a.safetensors", "a.h5", "whole.h5", "body.safetensors", "body.h5"]
     )
+    @pytest.mark.slow
     def test_body(self, files, kind):
         body = zoo.ResNet20(include_top=False, weights=files[kind], input_shape=(32, 32, 3))
         whole = zoo.ResNet20(weights="cifar10")
@@ -206,6 +210,7 @@ class TestTransfer:
         x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
         np.testing.assert_array_equal(body.predict_on_batch(x), expected.predict_on_batch(x))
 
+    @pytest.mark.slow
     def test_body_at_another_size(self, files):
         assert zoo.ResNet20(include_top=False, weights="cifar10", input_shape=(96, 64, 3)).output_shape[1:3] == (24, 16)
         assert zoo.ResNet20(include_top=False, weights="cifar10").input_shape == (None, None, None, 3)
@@ -219,6 +224,7 @@ class TestTransfer:
         "argument", [{"asd_reduction": 4}, {"wsd_scale": 0.5}, {"asd_mode": "static"}, {"filters": 8}]
     )
     @pytest.mark.parametrize("top", [True, False])
+    @pytest.mark.slow
     def test_another_network(self, files, argument, top):
         (name,) = argument
         with pytest.raises(ValueError, match=f"`{name}` must be .*with which the weights were trained"):
@@ -239,6 +245,7 @@ class TestTransfer:
             zoo.load(files["a.h5"])
         assert zoo.load(files["a.h5"], "ResNet20").output_shape == (None, 10)
 
+    @pytest.mark.slow
     def test_layers_in_front(self, files):
         """As in `keras.applications`: what `input_tensor` comes from is part of the model, whose pixels are others."""
         image = tf.keras.Input((32, 32, 3))

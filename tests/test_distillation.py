@@ -56,6 +56,7 @@ def linear(classes=4, softmax=None, inputs=3):
 
 @pytest.mark.parametrize("softmax", [None, "fused", "layer"])
 @pytest.mark.parametrize(("temperature", "alpha"), [(1.0, 1.0), (3.0, 0.7), (2.0, 0.0)])
+@pytest.mark.slow
 def test_one_step_of_fit(softmax, temperature, alpha):
     random = np.random.RandomState(2)
     x, labels = random.standard_normal((8, 3)).astype(np.float32), random.randint(4, size=8)

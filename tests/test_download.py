@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import urllib.request
 
 import pytest
 
@@ -66,6 +67,8 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 def url(certificate, monkeypatch):
     """The address of a server that this process and its children trust."""
+    # Python 3.12 keeps the certificates of its first request.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate / "cert", certificate / "key")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert"))

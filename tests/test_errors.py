@@ -118,10 +118,14 @@ def test_interrupt_before_training(seconds, tmp_path):
 
 def test_interrupt_of_another_command(monkeypatch):
     monkeypatch.setattr("sdbnn_larq.cli._models.print_models", lambda *args: os.kill(os.getpid(), signal.SIGINT))
-    result = CliRunner().invoke(main, ["models"])
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    try:
+        result = CliRunner().invoke(main, ["models"])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert result.output == ""
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_training_in_a_thread(tmp_path):

@@ -42,6 +42,7 @@ def examples():
 
 
 @pytest.mark.parametrize("code", list(examples()))
+@pytest.mark.slow
 def test_example(code, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(photographs / "china" / "0.jpg", "photo.jpg")

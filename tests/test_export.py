@@ -51,6 +51,7 @@ def randomised(model: tf.keras.Model) -> tf.keras.Model:
         ("ResNet18", 96, {"lce": 5.5e6, "openvino": 5.5e6}),  # the file's size does not depend on the image's
     ],
 )
+@pytest.mark.slow
 def test_zoo(target, tmp_path, name, size, limits):
     model = randomised(zoo.get_model(name, input_shape=(size, size, 3)))
     names = [f"class {i:04d} of 1,000" for i in range(model.output_shape[-1])]  # a long name for each
@@ -70,12 +71,14 @@ def test_zoo(target, tmp_path, name, size, limits):
         {"binary": False, "classifier_activation": None},
     ],
 )
+@pytest.mark.slow
 def test_options_of_the_zoo(target, tmp_path, options):
     allow_float = options.get("binary_weights") is False
     model = randomised(zoo.ResNet20(input_shape=(32, 32, 3), **options))
     export(target, model, tmp_path, allow_float=allow_float, batch_size=1)
 
 
+@pytest.mark.slow
 def test_batch_size(target, tmp_path):
     assert export(target, zoo.ResNet20(), tmp_path, batch_size=3, images=np.ones((4, 32, 32, 3))).top1_agreement == 1.0
 
@@ -180,6 +183,7 @@ def test_converters_own_mistake_is_caught_in_lce(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_planted_bit_is_caught_in_lce(tmp_path, monkeypatch):
     """One wrong bit of one kernel, which moves the block's outputs by a few per cent of their range at most."""
     pytest.importorskip("larq_compute_engine")
@@ -266,6 +270,7 @@ def test_other_normalisation_is_caught(target, tmp_path, monkeypatch, wrong):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_file_takes_preprocessing_and_names_from_the_description(target, tmp_path):
     model = zoo.ResNet20(weights="cifar10")
     export(target, model, tmp_path, uint8=True, verify=False)
@@ -321,6 +326,7 @@ def test_float_layer_where_a_binary_one_was_meant(target, tmp_path):
         ),
     ],
 )
+@pytest.mark.slow
 def test_arguments_that_do_not_fit(target, tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         export(target, zoo.ResNet20(), tmp_path, **arguments)

@@ -54,6 +54,7 @@ def exported(request, digits) -> tuple[str, Path, str]:
     return request.param, path, result.output
 
 
+@pytest.mark.slow
 def test_export_reports(exported):
     _, path, output = exported
     assert f"{path}: {path.stat().st_size:,} bytes" in output
@@ -91,6 +92,7 @@ def test_exported_file_runs(exported, digits):
     assert "0.png: " in result.output
 
 
+@pytest.mark.slow
 def test_evaluate(exported, digits):
     _, path, _ = exported
     weights = ["--weights", digits / "weights.safetensors"]
@@ -102,6 +104,7 @@ def test_evaluate(exported, digits):
     assert counts[0] == pytest.approx(counts[1], abs=5)  # of 180; one bit may flip within rounding of 0
 
 
+@pytest.mark.slow
 def test_signals_are_caught_after_two_networks_have_gone(exported):
     program = (
         "import signal, sys\n"
@@ -125,6 +128,7 @@ def test_input_that_does_not_fit(exported, bad):
 
 
 @pytest.mark.parametrize("runtime", MODULES)
+@pytest.mark.slow
 def test_predict_gives_the_same_class_in_every_runtime(runtime, digits):
     pytest.importorskip(MODULES[runtime])
     arguments = ["--weights", digits / "weights.safetensors", *sorted((digits / "images").iterdir())]
@@ -143,6 +147,7 @@ def test_predict_gives_the_same_class_in_every_runtime(runtime, digits):
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
+@pytest.mark.slow
 def test_folders_of_images(digits, tmp_path, depth):
     """A training folder: classes, perhaps splits above them, and what systems leave beside the images."""
     pytest.importorskip("openvino")

@@ -84,6 +84,7 @@ MODELS = (in_sequential, frozen, frozen_in_parts, in_functional, nested_twice, t
 
 
 @pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
+@pytest.mark.slow
 def test_nested(target, tmp_path, build):
     model = randomised(build())
     before = [weight.numpy() for weight in model.weights]
@@ -98,6 +99,7 @@ def test_nested(target, tmp_path, build):
     model.get_layer(index=1).output  # noqa: B018  (the export leaves no second node behind)
 
 
+@pytest.mark.slow
 def test_network_of_the_zoo_in_a_classifier(target, tmp_path):
     base = zoo.ResNet20(include_top=False, input_shape=(32, 32, 3), weights="cifar10")
     base.trainable = False
@@ -107,6 +109,7 @@ def test_network_of_the_zoo_in_a_classifier(target, tmp_path):
     assert export(target, model, tmp_path).exact_layers == 18
 
 
+@pytest.mark.slow
 def test_preprocessing_in_front_of_input_tensor(target, tmp_path):
     image = tf.keras.Input((32, 32, 3))
     model = zoo.ResNet20(input_tensor=KERAS.Rescaling(1 / 64, -2)(image), weights="cifar10")

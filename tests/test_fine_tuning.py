@@ -49,6 +49,7 @@ def files(trained, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_new_classifier(trained, files):
     model = with_new_classifier(files / "weights.safetensors", 3)
     description = zoo.describe(model)

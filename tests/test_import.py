@@ -25,6 +25,7 @@ def run(code):
 
 
 @pytest.mark.parametrize("imports", ["import sdbnn_larq", "import tensorflow; import sdbnn_larq"])
+@pytest.mark.slow
 def test_keras_2_in_either_order(imports):
     done = run(imports + IS_KERAS_2)
     assert done.returncode == 0, done.stderr

@@ -64,6 +64,7 @@ def assert_equal(a: list[np.ndarray], b: list[np.ndarray]) -> None:
     ("name", "limit", "half"),
     [("ResNet20", 70_000, ()), ("VGGSmall", 1_000_000, HALF), ("CifarResNet18", 2_500_000, HALF)],
 )
+@pytest.mark.slow
 def test_size_and_predictions(tmp_path, name, limit, half):
     path = tmp_path / "weights.safetensors"
     model = randomize(zoo.get_model(name))
@@ -370,6 +371,7 @@ def test_other_architecture(tmp_path):
         ({"binary_weights": False}, "layer1_0_conv1/kernel for a 1-bit quantizer"),
     ],
 )
+@pytest.mark.slow
 def test_other_options(tmp_path, options, message):
     zoo.save_packed(zoo.ResNet20(), tmp_path / "a")
     other = zoo.ResNet20(**options)

@@ -51,6 +51,7 @@ def publish(trained, tag="digits", **changed):
     return sdbnn("publish", "ResNet20", "--weights", trained, "--tag", tag, *flags)
 
 
+@pytest.mark.slow
 def test_what_is_published_can_be_recomputed_and_used(trained, catalogue):
     result = publish(trained)
     assert result.exit_code == 0, result.output

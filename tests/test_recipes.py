@@ -67,6 +67,7 @@ def test_recipe_is_complete(module, task_class):
         (TrainAblationStatic, ["static"] * 18, 18),
     ],
 )
+@pytest.mark.slow
 def test_ablations_differ_in_their_shifts_alone(task_class, modes, shifted_kernels):
     task = task_class()
     configure(task, {})

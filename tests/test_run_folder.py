@@ -38,6 +38,7 @@ def holder(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["same", "relative", "symlink"])
+@pytest.mark.slow
 def test_a_folder_in_use_is_refused(kind, holder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "other").symlink_to("run")
@@ -101,6 +102,7 @@ def test_a_model_that_cannot_be_saved_is_found_before_training(tmp_path, monkeyp
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_run_say_all_that_it_takes_to_use_them(tmp_path):
     fields = ["model.filters=8", "model.asd_mode=static", "epochs=1", "dataset.test_fraction=0.4"]
     fields += ["dataset.validation_fraction=0.4", "model.input_shape=(24,24,3)", f"output_dir={tmp_path}"]

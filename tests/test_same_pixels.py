@@ -124,6 +124,7 @@ def images_of(request, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("input_shape", SHAPES, ids=str)
+@pytest.mark.slow
 def test_the_same_pixels_everywhere(images_of, input_shape):
     dataset, images = images_of
     preprocessing = dataset.preprocessing
@@ -166,6 +167,7 @@ def test_the_preprocessings_of_the_tasks_give_them_too(kind, tmp_path):
 
 
 @pytest.mark.parametrize("architecture", zoo.list_models())
+@pytest.mark.slow
 def test_every_architecture_s_own_size(architecture, pictures):
     dataset, images = of_folder(ImageFolder, pictures, None)
     model = zoo.get_model(architecture, weights=None, num_classes=2)

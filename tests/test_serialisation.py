@@ -118,6 +118,7 @@ def assert_same_after_a_step(model, loaded):
         ("unregistered", ""),
     ],
 )
+@pytest.mark.slow
 def test_save_and_load(form, suffix, tmp_path):
     model = trained_model(form)
     path = tmp_path / f"model{suffix}"
@@ -128,6 +129,7 @@ def test_save_and_load(form, suffix, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["functional", "subclassed"])
+@pytest.mark.slow
 def test_weights_alone(form, tmp_path):
     model, other = trained_model(form), trained_model(form)
     model.save_weights(tmp_path / "weights.h5")
@@ -226,6 +228,7 @@ def nest(body, nesting):
         *[(frozen, "in functional", "SavedModel") for frozen in ("every layer", "half of ASD")],
     ],
 )
+@pytest.mark.slow
 def test_frozen_layers_stay_frozen(frozen, nesting, how, tmp_path):
     body = functional_model()
     FREEZE[frozen](body)
@@ -241,6 +244,7 @@ def test_frozen_layers_stay_frozen(frozen, nesting, how, tmp_path):
     np.testing.assert_array_equal(copy.predict(IMAGES, verbose=0), model.predict(IMAGES, verbose=0))
 
 
+@pytest.mark.slow
 def test_frozen_network_of_the_zoo(tmp_path):
     """Nothing but the head learns after loading."""
     body = ResNet20(include_top=False, input_shape=(8, 8, 3))
@@ -256,6 +260,7 @@ def test_frozen_network_of_the_zoo(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.keras", "model.h5", "model"])
+@pytest.mark.slow
 def test_optimizer_is_known_after_the_package_is_imported(name, tmp_path):
     model = FORMS["sequential"]()
     model.compile(SGDL2(0.1, momentum=0.9, l2=0.25), "mse")

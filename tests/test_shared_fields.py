@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from zookeeper import ComponentField, Field, PartialComponent, configure, task
@@ -136,7 +137,7 @@ def test_training_on_a_folder_has_the_size_that_one_field_says(class_folders, tm
     file = tmp_path / "own.py"
     file.write_text(
         "import sys\n"
-        f"sys.path.insert(0, {str(pytest.importorskip('tiny_recipe').__file__).rpartition('/')[0]!r})\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from typing import Any\nfrom zookeeper import ComponentField, Field, PartialComponent, task\n"
         "from sdbnn_larq.training import ImageFolder\nimport tiny_recipe\n\n"
         "@task\nclass TrainOwn(tiny_recipe.TrainTiny):\n"

@@ -54,6 +54,7 @@ def undisturbed(tmp_path_factory):
     return output
 
 
+@pytest.mark.slow
 def test_run_folder(undisturbed):
     names = {path.name for path in undisturbed.iterdir()}
     assert names == {
@@ -141,6 +142,7 @@ def test_folder_of_another_run_is_refused(undisturbed, tmp_path):
     assert "epochs is 3, not 4" in process.stderr
 
 
+@pytest.mark.slow
 def test_loss_that_is_no_number_stops_the_run(tmp_path):
     process = train(tmp_path, "learning_rate=1e38")
     assert process.returncode == 2

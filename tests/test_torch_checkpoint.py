@@ -63,6 +63,7 @@ def test_names_and_shapes_are_those_of_the_authors(model):
 
 @pytest.mark.parametrize("options", [{}, {"binary_weights": False}, {"binary": False}], ids=str)
 @pytest.mark.parametrize("name", zoo.list_models())
+@pytest.mark.slow
 def test_round_trip(name, options):
     model = zoo.get_model(name, **options)
     r = np.random.RandomState(0)

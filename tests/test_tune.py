@@ -91,6 +91,7 @@ def test_bad_searches_are_one_line(arguments, message, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_hyperband_never_touches_the_test_set(tmp_path, monkeypatch):
     def untouchable(self, decoders=None):
         raise AssertionError("The test set was touched.")
@@ -110,6 +111,7 @@ def test_hyperband_never_touches_the_test_set(tmp_path, monkeypatch):
         other.run()
 
 
+@pytest.mark.slow
 def test_trials_that_diverge_are_failed_trials(tmp_path):
     config = {"epochs": 1, "deterministic": False}
     space = [Choice("learning_rate", ("1e38", "1e-3"))]
@@ -123,6 +125,7 @@ def test_trials_that_diverge_are_failed_trials(tmp_path):
     ("choice", "message"),
     [("batch_size=64,5000", "batch_size"), ("model.self_distribution=wrong,both", "self_distribution")],
 )
+@pytest.mark.slow
 def test_a_value_that_fits_nothing_is_a_failed_trial(choice, message, tmp_path):
     arguments = ["epochs=1", "--choice", choice, "--algorithm", "random", "--trials", "2", "--output-dir", tmp_path]
     for _ in range(2):  # given again, the command gives the same end

@@ -41,6 +41,7 @@ def kernel_parameters(layers):
 
 
 @every_model
+@pytest.mark.slow
 def test_default(name):
     parameters, size, classes, _, convolutions = ZOO[name]
     model = default_model(name)
@@ -81,6 +82,7 @@ def test_summary_of_resnet20(capsys):
 
 
 @every_model
+@pytest.mark.slow
 def test_without_top(name):
     model = zoo.get_model(name, include_top=False)
     assert model.input_shape == (None, None, None, 3)
@@ -190,6 +192,7 @@ class TestWeights:
         ("suffix", "other"),
         [(".h5", {"num_classes": 7}), (".h5", {"self_distribution": None}), (".keras", {"self_distribution": None})],
     )
+    @pytest.mark.slow
     def test_other_architecture(self, suffix, other, tmp_path):
         path = tmp_path / f"other{suffix}"
         model = zoo.ResNet20(**other)
