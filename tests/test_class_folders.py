@@ -187,6 +187,7 @@ def test_what_is_wrong_is_said_in_one_line(class_folders, kind, damage):
 
 
 @pytest.mark.parametrize("damage", [damage_empty, damage_deeper, damage_latin_1, damage_truncated])
+@pytest.mark.slow
 def test_the_command_refuses_it_before_anything_is_written(class_folders, damage, tmp_path, monkeypatch):
     words = damage(class_folders)
     monkeypatch.chdir(tmp_path)

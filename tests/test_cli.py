@@ -40,6 +40,7 @@ def test_train_reports_and_saves(run):
     assert model.output_shape == (None, 10)
 
 
+@pytest.mark.slow
 def test_evaluate_gives_the_report_s_accuracy(run):
     output, _ = run
     fraction = "test_fraction=0.4", "validation_fraction=0.4"

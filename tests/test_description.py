@@ -216,6 +216,7 @@ class TestTransfer:
         assert zoo.ResNet20(include_top=False, weights="cifar10").input_shape == (None, None, None, 3)
 
     @pytest.mark.parametrize("kind", ["tag", "a.safetensors"])
+    @pytest.mark.slow
     def test_another_number_of_classes(self, files, kind):
         with pytest.raises(ValueError, match="`num_classes` must be the 10 of the weights, or `include_top` False"):
             zoo.ResNet20(weights=files[kind], num_classes=3)

@@ -181,6 +181,7 @@ def test_two_stages(tmp_path):
     assert first.learning_rate_at(1) == 0
 
 
+@pytest.mark.slow
 def test_second_stage_says_what_is_missing(tmp_path):
     with pytest.raises(ValueError, match=r"`teacher\.weights` must be a file"):
         run(TrainImageNetResNet18Stage2(), output_dir=str(tmp_path / "run"))

@@ -128,6 +128,7 @@ def test_interrupt_of_another_command(monkeypatch):
     assert result.output == ""
 
 
+@pytest.mark.slow
 def test_training_in_a_thread(tmp_path):
     errors = []
 

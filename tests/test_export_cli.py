@@ -62,6 +62,7 @@ def test_export_reports(exported):
     assert "Top-1 agreement on the given images: " in output
 
 
+@pytest.mark.slow
 def test_inspect(exported):
     target, path, _ = exported
     result = sdbnn("inspect", path)
@@ -181,6 +182,7 @@ def test_many_images_are_thinned_out(tmp_path):
     assert (reds[0], reds[-1]) == (0, 149)
 
 
+@pytest.mark.slow
 def test_names_and_batch_and_no_top(digits, tmp_path):
     pytest.importorskip("openvino")
     arguments = ["--weights", digits / "weights.safetensors", "--to", "openvino", "--output", tmp_path / "features.xml"]
@@ -234,6 +236,7 @@ def test_int8_changes_little(digits, tmp_path):
         (["evaluate", "x.tflite", "--precision", "bf16"], "`precision` must be f32 but for an .xml file"),
     ],
 )
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_status_2(arguments, message, digits, tmp_path, monkeypatch):
     pytest.importorskip("larq_compute_engine")
     pytest.importorskip("openvino")

@@ -65,6 +65,7 @@ def test_new_classifier(trained, files):
         assert (latent.numpy() != different.numpy()).any()
 
 
+@pytest.mark.slow
 def test_latent_weights_stay_as_they_are(files):
     source = zoo.ResNet20(num_classes=7, weights=str(files / "weights.h5"))
     model = with_new_classifier(files / "weights.h5", 3, architecture="ResNet20")

@@ -52,6 +52,7 @@ assert layers.Dense.__module__.startswith("keras."), layers.Dense.__module__
     assert "TF_USE_LEGACY_KERAS=1" in done.stdout
 
 
+@pytest.mark.slow
 def test_heavy_modules_load_when_used():
     """Apart from what the dependencies load themselves."""
     done = run(

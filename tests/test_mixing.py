@@ -107,6 +107,7 @@ def test_averages_validate_and_weights_train():
         Averaging(model, 1)
 
 
+@pytest.mark.slow
 def test_a_run_with_everything(tmp_path):
     fields = {
         "mixup": 0.2,

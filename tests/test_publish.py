@@ -81,6 +81,7 @@ def test_what_is_published_can_be_recomputed_and_used(trained, catalogue):
     ("changed", "message"),
     [({"dataset": "Nothing"}, "`dataset`"), ({"half": "nothing"}, "`half`"), ({"card": "no/a.md"}, "--card")],
 )
+@pytest.mark.slow
 def test_nothing_is_published_by_mistake(trained, catalogue, changed, message):
     result = publish(trained, **changed)
     assert result.exit_code == 2

@@ -50,6 +50,7 @@ def test_a_folder_in_use_is_refused(kind, holder, tmp_path, monkeypatch):
     assert [entry.name for entry in (tmp_path / "run").iterdir()] == [".lock"]
 
 
+@pytest.mark.slow
 def test_a_lock_ends_with_its_process(holder, tmp_path):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
@@ -86,6 +87,7 @@ def test_threads_of_one_process_exclude_each_other(tmp_path):
         (["a", "b", "c"], "2 names, one for each class"),
     ],
 )
+@pytest.mark.slow
 def test_names_that_fit_no_file_are_found_before_training(names, message, tmp_path):
     model = zoo.ResNet20(num_classes=2)
     with pytest.raises(ValueError, match=message):

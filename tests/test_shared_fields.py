@@ -132,6 +132,7 @@ def test_defaults_that_no_recipe_chose_do_not_reach_the_components():
 
 
 @pytest.mark.parametrize("way", ["input_shape", "image_size"])
+@pytest.mark.slow
 def test_training_on_a_folder_has_the_size_that_one_field_says(class_folders, tmp_path, way):
     field = {"input_shape": "(16, 16, 3)", "image_size": "16"}[way]
     file = tmp_path / "own.py"

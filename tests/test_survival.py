@@ -127,6 +127,7 @@ def test_killed_run_ends_as_an_undisturbed_one(undisturbed, tmp_path):
     assert steps[1] < steps[2]
 
 
+@pytest.mark.slow
 def test_finished_run_is_not_trained_again(undisturbed):
     before = (undisturbed / "report.json").stat().st_mtime_ns
     process = train(undisturbed)
@@ -135,6 +136,7 @@ def test_finished_run_is_not_trained_again(undisturbed):
     assert (undisturbed / "report.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_folder_of_another_run_is_refused(undisturbed, tmp_path):
     (tmp_path / "config.json").write_bytes((undisturbed / "config.json").read_bytes())
     process = train(tmp_path, "epochs=4")
@@ -153,6 +155,7 @@ def test_loss_that_is_no_number_stops_the_run(tmp_path):
     assert not (tmp_path / "report.json").exists()
 
 
+@pytest.mark.slow
 def test_unwritable_folder_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     process = train(tmp_path / "file" / "run")
@@ -178,6 +181,7 @@ def test_damaged_checkpoints_are_named_and_skipped(tmp_path, capsys):
     assert checkpoints.newest() is None
 
 
+@pytest.mark.slow
 def test_full_disk_leaves_the_checkpoints_as_they_were(tmp_path):
     program = (
         "import resource, numpy as np, pathlib\n"

@@ -248,6 +248,7 @@ def sdbnn_convert(*arguments):
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".h5"])
+@pytest.mark.slow
 def test_command(tmp_path, state, suffix):
     source, target = write_npz(tmp_path / "a.npz", state), tmp_path / f"b{suffix}"
     result = sdbnn_convert(source, "--model", "ResNet20", "--output", target)

@@ -227,6 +227,7 @@ def test_a_chief_and_two_workers(tmp_path):
     assert sum(trained) == 4
 
 
+@pytest.mark.slow
 def test_keras_3_stays_what_others_import():
     code = """
 import keras

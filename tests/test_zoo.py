@@ -54,6 +54,7 @@ def test_default(name):
 
 
 @every_model
+@pytest.mark.slow
 def test_summary(name):
     """Every 1-bit kernel is counted with 1 bit, and its MACs with 1 bit, those of α not at all."""
     model = default_model(name)
@@ -103,6 +104,7 @@ def test_input_tensor_and_logits(name):
 
 @one_of_each_kind
 @pytest.mark.parametrize("self_distribution", ["activation", "weight", None])
+@pytest.mark.slow
 def test_self_distribution(name, self_distribution):
     model = zoo.get_model(name, self_distribution=self_distribution)
     convolutions = sd_convolutions(model)
@@ -169,6 +171,7 @@ def test_small_branches_keep_sums_in_the_range_of_hard_tanh():
 
 class TestWeights:
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
+    @pytest.mark.slow
     def test_round_trip(self, suffix, tmp_path):
         model, path = default_model("ResNet20"), tmp_path / f"weights{suffix}"
         model.save(path) if suffix == ".keras" else model.save_weights(path)
@@ -177,11 +180,13 @@ class TestWeights:
                 np.testing.assert_array_equal(loaded, expected)
 
     @pytest.mark.parametrize("weights", ["no/such/file.h5", "imagenet", ".", 3])
+    @pytest.mark.slow
     def test_no_file(self, weights):
         with pytest.raises(ValueError, match=f"must be a packed file .*Received: .*{weights}"):
             zoo.ResNet20(weights=weights)
 
     @pytest.mark.parametrize("suffix", [".h5", ".keras"])
+    @pytest.mark.slow
     def test_garbage(self, suffix, tmp_path):
         path = tmp_path / f"garbage{suffix}"
         path.write_bytes(b"garbage")
