@@ -253,18 +253,6 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: Mapping[str, str]) -> st
     return digest.hexdigest()
 
 
-def read_metadata(path: str | os.PathLike) -> dict[str, Any]:
-    """The metadata given to `save_packed`; only `load_packed` checks the whole file.
-
-    # Raises
-        ValueError: if it is no file of packed weights.
-    """
-    try:
-        return json.loads(read_header(path)["metadata"])
-    except _DAMAGE as error:
-        raise ValueError(f"`path` must be a file of packed weights. Received: {os.fspath(path)!r}.") from error
-
-
 def _read(
     path: Path, model: str, weights: Mapping[str, tf.Variable], quantizers: Mapping[str, Callable]
 ) -> tuple[dict[str, StoredWeight], dict[str, np.ndarray], dict[str, Any]]:
