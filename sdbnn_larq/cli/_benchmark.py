@@ -19,9 +19,9 @@ from rich.table import Table
 
 from sdbnn_larq import zoo
 from sdbnn_larq.cli._images import read_images
-from sdbnn_larq.convert.binary import is_binary
 from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.staging import staged
+from sdbnn_larq.layers.binary import is_binary
 from sdbnn_larq.training.provenance import processor
 
 REQUIRED = ("larq_compute_engine", "openvino", "nncf", "matplotlib")

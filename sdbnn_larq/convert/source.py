@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq.convert import metadata
-from sdbnn_larq.convert.binary import should_be_binary
 from sdbnn_larq.convert.graph import functional
+from sdbnn_larq.layers.binary import should_be_binary
 from sdbnn_larq.preprocessing import normalize
 from sdbnn_larq.weights import ImagePreprocessing, NetworkDescription
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert.binary import one_bit_part
 from sdbnn_larq.convert.graph import Call, calls
 from sdbnn_larq.convert.source import Source
+from sdbnn_larq.layers.binary import one_bit_part
 from sdbnn_larq.preprocessing import normalize
 
 Values = dict[str, np.ndarray]  # by Keras id

@@ -12,7 +12,6 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert.binary import is_binary, kernel_of, takes_sign
 from sdbnn_larq.convert.graph import Call, calls, output_call
 from sdbnn_larq.convert.lce import file
 from sdbnn_larq.convert.lce.run import run
@@ -21,6 +20,7 @@ from sdbnn_larq.convert.source import Source, prepare
 from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.convert.verification import Block, Report, Values, verify
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
+from sdbnn_larq.layers.binary import is_binary, kernel_of, takes_sign
 from sdbnn_larq.preprocessing import normalize
 from sdbnn_larq.weights import ImagePreprocessing
 

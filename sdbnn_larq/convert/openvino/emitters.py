@@ -12,8 +12,8 @@ import openvino as ov
 import openvino.opset13 as ops
 import tensorflow as tf
 
-from sdbnn_larq.convert.binary import kernel_of, scale_of, takes_sign
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricMaxPool2D, SymmetricQuantConv2D
+from sdbnn_larq.layers.binary import kernel_of, scale_of, takes_sign
 from sdbnn_larq.preprocessing import mean_and_scale
 from sdbnn_larq.weights import ImagePreprocessing
 

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.convert.binary import is_binary
 from sdbnn_larq.convert.graph import calls, output_call
 from sdbnn_larq.convert.metadata import KEY
 from sdbnn_larq.convert.openvino.run import core
@@ -19,6 +18,7 @@ from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.source import Source, prepare
 from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.convert.verification import Block, Report, Values, top1_agreement, verify
+from sdbnn_larq.layers.binary import is_binary
 from sdbnn_larq.weights import ImagePreprocessing
 
 PRECISE = '<rt_info><attribute name="precise" version="0" /></rt_info>'  # OpenVINO's mark; its Python API sets none
