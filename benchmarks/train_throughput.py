@@ -1,77 +1,137 @@
-"""Images a second of `fit` with and without self-distribution and for the float twin, interleaved in one run.
+"""Images a second of training steps: float32, mixed, plain binary, the float twin, and the authors' network in PyTorch.
 
     python benchmarks/train_throughput.py --output benchmarks/train_throughput.json
 
-Synthetic images, so that the figure is the step's alone. Every round times each variant once; medians over rounds.
+Synthetic images, so that the figure is the step's alone. Each variant is a process of its own; every round times each
+once, the others asleep. Ratios are medians over the rounds. `--before DIR` adds the float32 step of another checkout.
 """
 
 import argparse
 import json
 import os
-import statistics
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
+
+from _interleaved import answer_rounds, interleave, median_ratio, spread
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import sdbnn_larq  # noqa: I001  (before TensorFlow)
-import tensorflow as tf
-
-from sdbnn_larq.training.provenance import processor
-
-VARIANTS: dict[str, dict] = {
-    "self-distribution": {},
-    "activation only": {"self_distribution": "activation"},
-    "weight only": {"self_distribution": "weight"},
-    "plain binary": {"self_distribution": None},
-    "float twin": {"binary": False},
+# Architecture, batch size, side of the images; ResNet-18 with ten classes.
+NETWORKS = {
+    "ResNet20": ("ResNet20", 128, 32),
+    "VGGSmall": ("VGGSmall", 64, 32),
+    "CifarResNet18": ("CifarResNet18", 64, 32),
+    "ResNet18 at 128 pixels": ("ResNet18", 64, 128),
 }
+KERAS = {
+    "float32": ("float32", {}),
+    "mixed": ("mixed", {}),
+    "plain binary, float32": ("float32", {"self_distribution": None}),
+    "plain binary, mixed": ("mixed", {"self_distribution": None}),
+    "float twin": ("float32", {"binary": False}),
+}
+PYTORCH = ("PyTorch eager", "PyTorch channels_last", "PyTorch bfloat16 autocast", "PyTorch compiled, bfloat16 autocast")
+BEFORE = "before"
+
+
+def keras_round(network: str, variant: str, steps: int) -> Callable[[], float]:
+    """A function that trains some steps and gives the images a second."""
+    import sdbnn_larq  # noqa: I001  (before TensorFlow)
+    import tensorflow as tf
+
+    architecture, batch, size = NETWORKS[network]
+    precision, arguments = KERAS.get(variant, KERAS["float32"])
+    model = sdbnn_larq.zoo.get_model(architecture, input_shape=(size, size, 3), num_classes=10, **arguments)
+    if precision == "mixed":
+        sdbnn_larq.layers.set_precision(model, precision)
+    images = tf.random.normal((batch, size, size, 3)), tf.random.uniform((batch,), 0, 10, tf.int32)
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False  # the autotuner's timer would end the rounds, not the steps
+    data = tf.data.Dataset.from_tensors(images).repeat(steps).with_options(untuned)
+    model.compile(tf.keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
+
+    def run() -> float:
+        began = time.perf_counter()
+        model.fit(data, verbose=0)
+        return batch * steps / (time.perf_counter() - began)
+
+    run()
+    return run
+
+
+def torch_round(network: str, variant: str, steps: int) -> Callable[[], float]:
+    """As `keras_round`, of the authors' network."""
+    import torch
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from torch_reference import torch_model
+
+    architecture, batch, size = NETWORKS[network]
+    torch.manual_seed(0)
+    model = torch_model(architecture).train()
+    images, labels = torch.randn(batch, 3, size, size), torch.randint(0, 10, (batch,))
+    if variant != "PyTorch eager":
+        model = model.to(memory_format=torch.channels_last)
+        images = images.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
+    forward = torch.compile(model) if "compiled" in variant else model
+
+    def run() -> float:
+        began = time.perf_counter()
+        for _ in range(steps):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled="bfloat16" in variant):
+                loss = torch.nn.functional.cross_entropy(forward(images), labels)
+            loss.backward()
+            optimizer.step()
+        return batch * steps / (time.perf_counter() - began)
+
+    run()
+    return run
+
+
+def measure(network: str, variants: list[str], options: argparse.Namespace) -> dict:
+    script = [sys.executable, __file__, "--steps", str(options.steps), "--network", network, "--round"]
+    environments = {BEFORE: {"PYTHONPATH": options.before}} if options.before else {}
+    rounds = interleave({name: [*script, name] for name in variants}, options.rounds, environments)
+    result: dict = {
+        "batch": NETWORKS[network][1],
+        "images_per_second": {name: spread(values) for name, values in rounds.items()},
+    }
+    for reference in ("float32", "plain binary, mixed", "PyTorch eager", BEFORE):
+        if reference in rounds:
+            result[f"ratio to {reference}"] = {n: median_ratio(v, rounds[reference]) for n, v in rounds.items()}
+    return result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="ResNet20")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=12, help="timed steps a round")
+    parser.add_argument("--network", choices=NETWORKS, action="append", help="may be repeated; all by default")
+    parser.add_argument("--variants", nargs="+", choices=[*KERAS, *PYTORCH], default=[*KERAS, *PYTORCH])
+    parser.add_argument("--steps", type=int, default=8, help="timed steps a round")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--before", help="another checkout, whose float32 step is timed as well")
     parser.add_argument("--output", help="JSON file")
+    parser.add_argument("--round", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.round:
+        prepare = torch_round if options.round in PYTORCH else keras_round
+        answer_rounds(prepare(options.network[0], options.round, options.steps))
+        return
 
-    models = {name: sdbnn_larq.zoo.get_model(options.model, **kwargs) for name, kwargs in VARIANTS.items()}
-    shape = next(iter(models.values())).input_shape[1:]
-    batch = tf.random.normal((options.batch, *shape)), tf.random.uniform((options.batch,), 0, 10, tf.int32)
-    data = tf.data.Dataset.from_tensors(batch).repeat(options.steps)
-    untuned = tf.data.Options()
-    untuned.autotune.enabled = False  # the autotuner's timer would end the rounds, not the steps
-    data = data.with_options(untuned)
-    for model in models.values():
-        model.compile(tf.keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
-        model.fit(data, verbose=0)  # warm-up
-    rounds: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(options.rounds):
-        for name, model in models.items():
-            began = time.perf_counter()
-            model.fit(data, verbose=0)
-            rounds[name].append(options.batch * options.steps / (time.perf_counter() - began))
-    ratios = {
-        name: statistics.median(a / b for a, b in zip(values, rounds["plain binary"]))
-        for name, values in rounds.items()
-    }
+    from sdbnn_larq.training.provenance import processor
+
+    variants = [*options.variants, *([BEFORE] if options.before else [])]
     result = {
-        "model": options.model,
-        "batch": options.batch,
         "machine": f"{processor()}, {os.cpu_count()} cores",
-        "tensorflow": tf.__version__,
-        "images_per_second": {
-            name: {"median": round(statistics.median(v), 1), "min": round(min(v), 1), "max": round(max(v), 1)}
-            for name, v in rounds.items()
-        },
-        "median_ratio_to_plain_binary": {name: round(ratio, 3) for name, ratio in ratios.items()},
+        "networks": {n: measure(n, variants, options) for n in options.network or NETWORKS},
     }
     text = json.dumps(result, indent=2)
     print(text)
     if options.output:
-        with open(options.output, "w") as file:
-            file.write(text + "\n")
+        Path(options.output).write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from sdbnn_larq.training.datasets import Cifar10, Digits, ImageFolder
 from sdbnn_larq.training.distillation import SavedModel, TrainDistilled, distil, distillation_loss
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.fine_tuning import TrainFineTuned, spread_magnitudes, with_new_classifier
-from sdbnn_larq.training.photo_datasets import ImageNet, PhotoFolder, TFDSPhotos
+from sdbnn_larq.training.photo_datasets import ImageNet, Imagenette, PhotoFolder, TFDSPhotos
 from sdbnn_larq.training.photos import Photos
 from sdbnn_larq.training.preprocessing import GrowingImages, SmallImages
 from sdbnn_larq.training.stages import start_from_float_weights
@@ -17,6 +17,7 @@ __all__ = [
     "GrowingImages",
     "ImageFolder",
     "ImageNet",
+    "Imagenette",
     "PhotoFolder",
     "Photos",
     "SavedModel",

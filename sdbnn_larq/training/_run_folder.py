@@ -87,6 +87,11 @@ class RunFolder:
         """That of the run in the folder, if there is one."""
         return self._read_json("config.json")
 
+    def precision(self) -> str | None:
+        """What the run in the folder computes in, if there is one."""
+        known = self._read_json("environment.json")
+        return None if known is None else known.get("precision", "float32")  # earlier versions knew no other
+
     def _read_json(self, name: str) -> dict[str, Any] | None:
         file = self.path / name
         try:
@@ -100,11 +105,12 @@ class RunFolder:
         """Keeps the folder, which is made, for this process while the block lasts."""
         return locked(self.path)
 
-    def open(self, config: dict[str, Any], room: int) -> None:
+    def open(self, config: dict[str, Any], precision: str, room: int) -> None:
         """Makes the folder, or takes up the run that it holds.
 
         # Arguments
             config: the run's configuration.
+            precision: what it computes in.
             room: bytes that the run will need.
 
         # Raises
@@ -120,7 +126,7 @@ class RunFolder:
             )
         self.checkpoints.remove_partial()
         self.write_json("config.json", config)
-        self.write_json("environment.json", environment())
+        self.write_json("environment.json", {**environment(), "precision": precision})
 
     def write_json(self, name: str, value: Any) -> None:
         with atomic_file(self.path / name) as file:

@@ -179,11 +179,16 @@ class FolderDataset(DividedDataset):
         return f" in {os.fspath(self.directory)!r}"
 
     @property
+    def parts(self) -> dict[str, Path]:
+        """Folders of class folders by split."""
+        return find_parts(self.directory)
+
+    @property
     def class_names(self) -> Sequence[str]:
-        return find_classes(find_parts(self.directory))
+        return find_classes(self.parts)
 
     def find_splits(self) -> dict[str, Arrays]:
-        parts = find_parts(self.directory)
+        parts = self.parts
         names = find_classes(parts)
         left_out: list[Path] = []
         splits = {part: self.read_part(folder, names, left_out) for part, folder in parts.items()}

@@ -14,10 +14,12 @@ from zookeeper.core.utils import warn
 from zookeeper.tf import Experiment, Preprocessing
 
 from sdbnn_larq.callbacks import EDESchedule
+from sdbnn_larq.layers import set_precision
 from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.training import loop, provenance
 from sdbnn_larq.training._averaging import Averaging
 from sdbnn_larq.training._pipeline import TrainingBatches, without_autotuner
+from sdbnn_larq.training._precision import NO_BFLOAT16, available_precision, check_precision
 from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
@@ -53,6 +55,7 @@ class TrainSDBNN(Experiment):
     cutmix: float = Field(0.0)  # α of CutMix
     label_smoothing: float = Field(0.0)
     averaging_momentum: float = Field(0.0)  # of moving averages of the weights, which then validate, test and are saved
+    precision: str = Field("float32")  # or "mixed": products of ±1 in bfloat16 (`layers.set_precision`)
     seed: int = Field(0)
     deterministic: bool = Field(True)  # operations that give the same bits each time
     strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together
@@ -130,12 +133,18 @@ class TrainSDBNN(Experiment):
         for name, low in (("epochs", 1), ("batch_size", 1), ("checkpoint_steps", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"`{name}` must be at least {low}. Received: {name}={getattr(self, name)}.")
+        check_precision(self.precision)
         try:
             tf.keras.losses.get(self.loss)
         except ValueError as error:
             raise ValueError(f"`loss` must be one that Keras knows. Received: loss={self.loss!r}.") from error
         if self.soft_targets and self.loss != HARD_LOSS:
             raise ValueError(f"`mixup`, `cutmix` and `label_smoothing` need {HARD_LOSS}. Received: loss={self.loss!r}.")
+
+    @property
+    def precision_in_use(self) -> str:
+        """That of this machine; `train` sets the one with which a run was begun."""
+        return getattr(self, "_precision_in_use", None) or available_precision(self.precision)
 
     @property
     def soft_targets(self) -> SoftTargets:
@@ -191,6 +200,7 @@ class TrainSDBNN(Experiment):
             epoch: to begin with, from 0.
             step: of that epoch, from 0.
         """
+        set_precision(self.model, self.precision_in_use)
         schedules = [
             EDESchedule(self.t_min, self.t_max, self.epochs),
             tf.keras.callbacks.LearningRateScheduler(self.learning_rate_at),
@@ -213,13 +223,17 @@ class TrainSDBNN(Experiment):
             The report.
         """
         model = self.model
+        self._precision_in_use = available_precision(self.precision, folder.precision())
+        if self._precision_in_use != self.precision:
+            self.say(f"Trains in {self._precision_in_use} and not in {self.precision}: {NO_BFLOAT16}.")
         with contextlib.ExitStack() as stack:
             with self.distribution.scope():
                 progress, metrics = restore(model, folder.checkpoints)
             if not self.chief:
                 # Reading distributed variables takes all workers: the others save too, into a folder that goes.
                 folder = RunFolder(stack.enter_context(tempfile.TemporaryDirectory()))
-            folder.open(self.configuration, room=ROOM_FOR_LOGS + BYTES_PER_PARAMETER * model.count_params())
+            room = ROOM_FOR_LOGS + BYTES_PER_PARAMETER * model.count_params()
+            folder.open(self.configuration, self._precision_in_use, room)
             lq.models.summary(model, print_fn=self.say)
             if progress.total_steps:
                 self.say(f"Going on in {folder.path} from epoch {progress.epoch + 1}, step {progress.step + 1}.")

@@ -3,6 +3,7 @@
 They go with the preprocessing `Photos`.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,3 +45,21 @@ class PhotoFolder(FolderDataset):
         paths, labels = super().read_part(folder, names, left_out)
         order = np.random.RandomState(0).permutation(len(labels))  # the pipeline's shuffling reaches only so far
         return paths[order], labels[order]
+
+
+@component
+class Imagenette(PhotoFolder):
+    """Ten classes of ImageNet, in a folder with the parts `train` and `val`.
+
+    `val` tests, as ImageNet's own validation set does; a tenth of each class in `train` validates.
+    """
+
+    @property
+    def parts(self) -> dict[str, Path]:
+        parts = super().parts
+        if parts.keys() != {"train", "validation"}:
+            raise ValueError(
+                f"`directory` must have the parts train and val. Received: {os.fspath(self.directory)!r}, "
+                f"with {', '.join(sorted(path.name for path in parts.values()))}."
+            )
+        return {"train": parts["train"], "test": parts["validation"]}
