@@ -21,7 +21,7 @@ def _open_closed_streams() -> None:
 
 
 @contextlib.contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """Drops what TensorFlow's libraries write to stderr while they are loaded, whatever their log level."""
     sys.stderr.flush()
     stderr = os.dup(2)
@@ -50,7 +50,7 @@ def main() -> None:
     try:
         with _interruptible():
             _open_closed_streams()
-            loading = contextlib.nullcontext() if LEVEL in os.environ else _quiet_loading()
+            loading = contextlib.nullcontext() if LEVEL in os.environ else quiet_loading()
             os.environ.setdefault(LEVEL, "3")
             try:
                 with loading:

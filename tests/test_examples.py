@@ -5,12 +5,12 @@ import re
 import shutil
 import textwrap
 from importlib.util import find_spec
-from pathlib import Path
 
 import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
+from code_blocks import blocks
 
 import sdbnn_larq
 from sdbnn_larq import callbacks, convert, layers, quantizers, training, tuning, zoo
@@ -35,10 +35,9 @@ def examples():
         for name in module.__all__:
             for block in BLOCK.findall(inspect.getdoc(getattr(module, name)) or ""):
                 yield pytest.param(textwrap.dedent(block), id=name)
-    root = Path(__file__).parent.parent
-    for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
-        for i, block in enumerate(BLOCK.findall(page.read_text("utf-8"))):
-            yield pytest.param(block, id=f"{page.stem}-{i}")
+    for block in blocks("python"):
+        if not block.not_run:
+            yield pytest.param(block.code, id=block.name)
 
 
 @pytest.mark.parametrize("code", list(examples()))

@@ -18,6 +18,7 @@ CARD = """\
 The network classifies **{accuracy:.2f} %** of the {images:,} test images of {data} correctly (top-1).
 This command recomputes the figure:
 
+<!-- not run: needs {data} -->
 ```bash
 sdbnn evaluate {name}{fields}
 ```
