@@ -7,8 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-ROUND = "round\n"
-
 
 def answer_rounds(run: Callable[[], float]) -> None:
     """The loop of a timed process: runs a round for each line on stdin, and prints what it gives."""
@@ -38,8 +36,7 @@ def interleave(
             _read(name, processes[name])  # one after the other: compiling takes all cores
         for _ in range(rounds):
             for name, process in processes.items():
-                process.stdin.write(ROUND)
-                process.stdin.flush()
+                _ask(process)
                 values[name].append(json.loads(_read(name, process)))
     finally:
         for process in processes.values():
@@ -48,8 +45,15 @@ def interleave(
     return values
 
 
+def _ask(process: subprocess.Popen) -> None:
+    assert process.stdin
+    process.stdin.write("round\n")
+    process.stdin.flush()
+
+
 def _read(name: str, process: subprocess.Popen) -> str:
-    line = process.stdout.readline() if process.stdout else ""
+    assert process.stdout
+    line = process.stdout.readline()
     if not line:
         raise RuntimeError(f"{name} ended with status {process.wait()}.")
     return line

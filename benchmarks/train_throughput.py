@@ -25,7 +25,7 @@ NETWORKS = {
     "CifarResNet18": ("CifarResNet18", 64, 32),
     "ResNet18 at 128 pixels": ("ResNet18", 64, 128),
 }
-KERAS = {
+KERAS: dict[str, tuple[str, dict]] = {
     "float32": ("float32", {}),
     "mixed": ("mixed", {}),
     "plain binary, float32": ("float32", {"self_distribution": None}),

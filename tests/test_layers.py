@@ -77,7 +77,7 @@ LAYERS = {
 
 
 @pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "mixed_float16"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_config_keeps_what_every_layer_has(name, dtype):
     layer = LAYERS[name](dtype=tf.keras.mixed_precision.Policy(dtype), trainable=False, name="mine")
     again = type(layer).from_config(layer.get_config())
@@ -140,7 +140,8 @@ def test_convolution(size, strides, kernel_size):
         padded = pad(padded, kernel_size, 0)
         expected = tf.nn.conv2d(padded, kernel, strides, "VALID").numpy() + layer.bias.numpy()
         for model in models:
-            np.testing.assert_allclose(model(x), expected, rtol=1e-5, atol=1e-5)
+            for training in (False, True):
+                np.testing.assert_allclose(model(x, training=training), expected, rtol=1e-5, atol=1e-5)
         assert models[0].output_shape == (None, *expected.shape[1:])
 
 
@@ -169,14 +170,18 @@ def test_stride_2_against_pytorch(size):
     np.testing.assert_array_equal(SymmetricMaxPool2D(3, 2)(x), expected)
 
 
-def test_convolution_gradient():
+@pytest.mark.parametrize("training", [False, True])
+def test_convolution_gradient(training):
     x, kernel = tf.constant(draw(2, 8, 6, 3)), draw(3, 3, 3, 4)
     layer = SymmetricQuantConv2D(4, 3, 2, use_bias=False)
     layer(x)
     layer.set_weights([kernel])
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
-        y, expected = layer(x), tf.nn.conv2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), layer.kernel, 2, "VALID")
+        y, expected = (
+            layer(x, training=training),
+            tf.nn.conv2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), layer.kernel, 2, "VALID"),
+        )
         losses = [tf.reduce_sum(v**2) for v in (y, expected)]
     for source in (x, layer.kernel):
         gradients = [tape.gradient(loss, source) for loss in losses]

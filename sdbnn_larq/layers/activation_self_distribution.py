@@ -6,6 +6,7 @@ import larq as lq
 import tensorflow as tf
 
 from sdbnn_larq._initializers import TORCH_DEFAULT
+from sdbnn_larq.quantizers.dtype_policy import refuse_half_precision
 
 
 @lq.utils.register_keras_custom_object
@@ -65,7 +66,8 @@ class ActivationSelfDistribution(tf.keras.Model):
         As the input's.
 
     # Raises
-        ValueError: if an argument is none of the above, or for an input of another shape.
+        ValueError: if an argument is none of the above, under a dtype policy of 16 bits, or for an input of another
+            shape.
 
     # References
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
@@ -73,6 +75,7 @@ class ActivationSelfDistribution(tf.keras.Model):
 
     def __init__(self, reduction: int = 16, mode: str = "dynamic", kernel_initializer=TORCH_DEFAULT, **kwargs):
         super().__init__(**kwargs)
+        refuse_half_precision(self)
         if mode not in ("dynamic", "static"):
             raise ValueError(f'`mode` must be "dynamic" or "static". Received: mode={mode!r}.')
         if not reduction >= 1:

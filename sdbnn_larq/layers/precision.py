@@ -21,7 +21,7 @@ _thread = threading.local()  # a strategy traces each replica in a thread of its
 
 @contextlib.contextmanager
 def mixed_products() -> Iterator[None]:
-    """Lets the layers that `set_precision` chose compute in bfloat16 inside the block, for a training loop of one's own.
+    """Lets the layers that `set_precision` chose compute in bfloat16 in this block, for a training loop of your own.
 
     !!! example
         ```python
@@ -46,11 +46,11 @@ def _are_mixed() -> bool:
 def set_precision(model: tf.keras.Model, precision: str) -> list[str]:
     """Chooses how a model's 1-bit layers compute while `fit` trains it.
 
-    With `"mixed"`, each convolution and dense layer whose inputs and weights are all ±1 casts both to bfloat16, which is
-    exact, and accumulates their products in float32. Sums of up to 256 products, and even sums up to 512, are exact;
-    a larger sum is rounded to eight significant bits, as it is to be stored in bfloat16. The gradients that reach those
-    layers are rounded to eight significant bits too. Everything else, latent weights included, stays in float32, and so
-    do `evaluate`, `predict`, what is saved and what is exported.
+    With `"mixed"`, each convolution and dense layer whose inputs and weights are all ±1 casts both to bfloat16, which
+    is exact, and accumulates their products in float32. The sums are stored in bfloat16, which holds every integer up
+    to 256 and every even one up to 512; a larger sum is rounded to eight significant bits. So are the gradients that
+    pass through those layers. Everything else, latent weights included, stays in float32, and so do `evaluate`,
+    `predict`, what is saved and what is exported.
 
     Call it after the layers are built. It holds for this object: a copy or a loaded model computes in float32 until it
     is called again.

@@ -9,6 +9,8 @@ output. While a model trains, the input is padded explicitly, as the gradient of
 import larq as lq
 import tensorflow as tf
 
+from sdbnn_larq.quantizers.dtype_policy import refuse_half_precision
+
 
 def _surplus(x: tf.Tensor, window: tuple[int, int], strides: tuple[int, int]) -> list:
     """Rows and columns to add so that size ≡ 1 modulo the stride, where SAME pads both sides alike.
@@ -32,8 +34,8 @@ def _crop(y: tf.Tensor, surplus: list) -> tf.Tensor:
     return y[:, : last[0], : last[1]]
 
 
-def _is_static_zero(surplus: list) -> bool:
-    return not any(tf.is_tensor(n) or n for n in surplus)
+def _is_static(surplus: list) -> bool:
+    return not any(tf.is_tensor(n) for n in surplus)
 
 
 def _check(layer, kernel_size, dilation_rate=(1, 1)) -> None:
@@ -73,23 +75,27 @@ class SymmetricQuantConv2D(lq.layers.QuantConv2D):
         `(batch, ceil(height / stride), ceil(width / stride), filters)`
 
     # Raises
-        ValueError: for another kernel size, padding, padding value or data format, or a dilation.
+        ValueError: for another kernel size, padding, padding value or data format, for a dilation, or with a quantizer
+            under a dtype policy of 16 bits.
     """
 
     def __init__(self, filters, kernel_size, strides=(1, 1), padding="same", **kwargs):
         super().__init__(filters, kernel_size, strides=strides, padding=padding, **kwargs)
         _check(self, self.kernel_size, self.dilation_rate)
+        if self.input_quantizer or self.kernel_quantizer:
+            refuse_half_precision(self)
         if tf.is_tensor(self.pad_values) or self.pad_values != 0:
             raise ValueError(f"`pad_values` must be 0. Received: pad_values={self.pad_values}.")
 
     def call(self, inputs, training=None):
         surplus = _surplus(inputs, self.kernel_size, self.strides)
-        if _is_static_zero(surplus) or training is True:
+        if _is_static(surplus) and (training is True or not any(surplus)):
             return super().call(inputs)
         return _crop(super().call(_enlarge(inputs, surplus)), surplus)
 
     def convolution_op(self, inputs, kernel):
-        if not _is_static_zero(_surplus(inputs, self.kernel_size, self.strides)):
+        surplus = _surplus(inputs, self.kernel_size, self.strides)
+        if _is_static(surplus) and any(surplus):  # only in training: see `call`
             pads = [[(k - 1) // 2] * 2 for k in self.kernel_size]
             return tf.nn.conv2d(tf.pad(inputs, [[0, 0], *pads, [0, 0]]), kernel, self.strides, "VALID")
         if inputs.dtype == tf.bfloat16 and self.kernel_size == (3, 3) and self.strides == (1, 1):

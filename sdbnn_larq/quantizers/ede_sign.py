@@ -3,6 +3,8 @@
 import larq as lq
 import tensorflow as tf
 
+from sdbnn_larq.quantizers.dtype_policy import refuse_half_precision
+
 
 def ede_sign(x: tf.Tensor, t: float | tf.Tensor = 1.0, k: float | tf.Tensor = 1.0) -> tf.Tensor:
     """Sign of `x`, +1 at zero, whose pseudo-gradient is `k * t * (1 - tanh(t * x) ** 2)`; see `EDESign`."""
@@ -55,7 +57,7 @@ class EDESign(lq.quantizers.Quantizer):
         k: scalar float variable, the height in use.
 
     # Raises
-        ValueError: if `t` or `k` is not positive.
+        ValueError: if `t` or `k` is not positive, or under a dtype policy of 16 bits.
 
     # References
         - [Forward and Backward Information Retention for Accurate Binary Neural Networks](https://arxiv.org/abs/1909.10788),
@@ -66,6 +68,7 @@ class EDESign(lq.quantizers.Quantizer):
 
     def __init__(self, t: float = 1.0, k: float | None = None, **kwargs):
         super().__init__(**kwargs)
+        refuse_half_precision(self)
         if not t > 0:
             raise ValueError(f"`t` must be greater than 0. Received: t={t}.")
         k = max(1 / t, 1.0) if k is None else k

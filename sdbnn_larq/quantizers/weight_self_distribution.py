@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 import larq as lq
 import tensorflow as tf
 
+from sdbnn_larq.quantizers.dtype_policy import refuse_half_precision
+
 
 def weight_self_distribution(
     kernel: tf.Tensor, alpha: tf.Tensor, scale: float, channel_axes: Sequence[int] = (-1,)
@@ -53,8 +55,8 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
             when they are built; any other layer's are `(-1,)`.
 
     # Raises
-        ValueError: if `quantizer` is not a 1-bit quantizer, if an axis is not negative, or if a kernel does not fit the
-            α that was built.
+        ValueError: if `quantizer` is not a 1-bit quantizer, if an axis is not negative, if a kernel does not fit the α
+            that was built, or under a dtype policy of 16 bits.
 
     # References
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
@@ -70,6 +72,7 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        refuse_half_precision(self)
         self.quantizer = lq.quantizers.get_kernel_quantizer(quantizer)
         if getattr(self.quantizer, "precision", 1) != 1:
             raise ValueError(f"`quantizer` must be a 1-bit quantizer. Received: quantizer={quantizer!r}.")
