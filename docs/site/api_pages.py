@@ -10,27 +10,25 @@ from mkdocs.structure.files import File, Files
 
 PACKAGE = Path(__file__).parents[2] / "sdbnn_larq"
 COMMAND_LINE = "command-line"
-ROOMS = (
-    "quantizers",
-    "layers",
-    "callbacks",
-    "optimizers",
-    "zoo",
-    "weights",
-    "training",
-    "recipes",
-    "tuning",
-    "convert",
-    "evaluation",
-    COMMAND_LINE,
-)
+MODULES = ("evaluation", "optimizers")  # public, though no packages
+
+
+def rooms() -> list[str]:
+    """The public parts of the package: first the zoo, whose users need no other for what it exports of others."""
+    packages = {file.parent.name for file in PACKAGE.glob("[a-z]*/__init__.py")} - {"cli"}
+    return sorted({*packages, *MODULES}, key=lambda room: (room != "zoo", room))
+
+
+def api_paths() -> list[str]:
+    """The pages of reference, in the order of the navigation."""
+    return [f"api/{page}.md" for page in (*rooms(), COMMAND_LINE)]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     shown: set[str] = set()
-    for room in ROOMS:
-        content = command_line() if room == COMMAND_LINE else room_page(room, shown)
-        files.append(File.generated(config, f"api/{room}.md", content=content))
+    contents = [*(room_page(room, shown) for room in rooms()), command_line()]
+    for path, content in zip(api_paths(), contents):
+        files.append(File.generated(config, path, content=content))
     return files
 
 

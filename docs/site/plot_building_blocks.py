@@ -75,7 +75,7 @@ def wsd_sign() -> Figure:
 
         values, gradients = curve(shifted)
         left.plot(X, values, label=f"mean {mean:+g}" if mean else "mean 0")
-        right.plot(X, gradients, color="black")
+        right.plot(X, gradients)
     left.legend(loc="lower right")
     return figure
 

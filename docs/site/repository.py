@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from api_pages import ROOMS
+from api_pages import api_paths
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files, InclusionLevel
 from mkdocs.structure.pages import Page
@@ -75,9 +75,7 @@ def with_files_of_folders(paths: Iterable[str]) -> set[str]:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    config.nav = _expanded(
-        config.nav, [*page_paths(), *(f"api/{room}.md" for room in ROOMS), *map(page_path, notebooks())]
-    )
+    config.nav = _expanded(config.nav, [*page_paths(), *api_paths(), *map(page_path, notebooks())])
     return config
 
 
@@ -126,6 +124,8 @@ def _source_file(config: MkDocsConfig, path: str) -> File:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Lets links to notebooks, program files and folders lead to the pages that show them."""
+    if page.is_homepage:
+        page.meta["hide"] = ["navigation"]  # which has nothing but this page
     folder = posixpath.dirname(page.file.src_uri)
 
     def page_of(match: re.Match) -> str:
