@@ -13,7 +13,7 @@ import tensorflow as tf
 from code_blocks import blocks
 
 import sdbnn_larq
-from sdbnn_larq import callbacks, convert, layers, quantizers, training, tuning, zoo
+from sdbnn_larq import analysis, callbacks, convert, layers, quantizers, training, tuning, zoo
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -31,7 +31,7 @@ def examples():
         for block in BLOCK.findall(inspect.getdoc(getattr(convert, name)) or ""):
             missing = pytest.mark.skipif(find_spec(module) is None, reason=f"needs {module}")
             yield pytest.param(textwrap.dedent(block), id=name, marks=missing)
-    for module in (quantizers, layers, callbacks, zoo, training, tuning):
+    for module in (quantizers, layers, analysis, callbacks, zoo, training, tuning):
         for name in module.__all__:
             for block in BLOCK.findall(inspect.getdoc(getattr(module, name)) or ""):
                 yield pytest.param(textwrap.dedent(block), id=name)
@@ -49,7 +49,8 @@ def test_example(code, photographs, tmp_path, monkeypatch):
     model.compile("sgd", "sparse_categorical_crossentropy")
     images, labels = tf.random.normal((2, 32, 32, 3)), np.arange(2)
     names = {
-        **vars(quantizers), **vars(layers), **vars(callbacks), **vars(zoo), **vars(training), **vars(tuning),
+        **vars(quantizers), **vars(layers), **vars(callbacks), **vars(analysis), **vars(zoo),
+        **vars(training), **vars(tuning),
         "sdbnn_larq": sdbnn_larq, "zoo": zoo, "tuning": tuning, "lq": lq, "np": np, "tf": tf, "model": model,
         "images": images, "labels": labels, "x": images, "y": labels,
     }  # fmt: skip

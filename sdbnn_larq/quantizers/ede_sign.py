@@ -2,6 +2,7 @@
 
 import larq as lq
 import tensorflow as tf
+from larq.quantizers import _BaseQuantizer
 
 from sdbnn_larq.quantizers.dtype_policy import refuse_half_precision
 
@@ -24,7 +25,7 @@ def ede_sign(x: tf.Tensor, t: float | tf.Tensor = 1.0, k: float | tf.Tensor = 1.
 
 @lq.utils.register_alias("ede_sign")
 @lq.utils.register_keras_custom_object
-class EDESign(lq.quantizers.Quantizer):
+class EDESign(_BaseQuantizer):
     r"""Instantiates a serializable binary quantizer with the error decay estimator of IR-Net.
 
     \\[
@@ -51,6 +52,8 @@ class EDESign(lq.quantizers.Quantizer):
     # Arguments
         t: initial sharpness, greater than 0.
         k: initial height; `max(1 / t, 1)`, as IR-Net sets it, if `None`.
+        metrics: `["flip_ratio"]` to count, step by step, the signs that change; for a kernel. If `None`, the metrics of
+            `lq.context.metrics_scope`.
 
     # Attributes
         t: scalar float variable, the sharpness in use.
@@ -92,7 +95,7 @@ class EDESign(lq.quantizers.Quantizer):
         return []  # t and k belong to the optimisation, not to the network
 
     def call(self, inputs):
-        return ede_sign(inputs, self.t, self.k)
+        return super().call(ede_sign(inputs, self.t, self.k))
 
     def get_config(self):
         get_value = tf.keras.backend.get_value

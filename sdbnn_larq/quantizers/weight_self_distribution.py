@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import larq as lq
 import tensorflow as tf
+from larq.quantizers import _BaseQuantizer
 
 from sdbnn_larq.quantizers.dtype_policy import refuse_half_precision
 
@@ -31,7 +32,7 @@ def weight_self_distribution(
 
 @lq.utils.register_alias("wsd_sign")
 @lq.utils.register_keras_custom_object
-class WeightSelfDistribution(lq.quantizers.Quantizer):
+class WeightSelfDistribution(_BaseQuantizer):
     r"""Instantiates a serializable kernel quantizer with Weight Self-Distribution (WSD).
 
     \\[
@@ -53,6 +54,8 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
         channel_axes: the negative axes of the kernel that number its output channels. If `None`, Larq's depthwise
             and separable layers set `(-2, -1)` for their depthwise kernel, and its transposed convolutions `(-2,)`,
             when they are built; any other layer's are `(-1,)`.
+        metrics: `["flip_ratio"]` to count, step by step, the signs that change. If `None`, the metrics of
+            `lq.context.metrics_scope`.
 
     # Raises
         ValueError: if `quantizer` is not a 1-bit quantizer, if an axis is not negative, if a kernel does not fit the α
@@ -73,7 +76,7 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
     ):
         super().__init__(**kwargs)
         refuse_half_precision(self)
-        self.quantizer = lq.quantizers.get_kernel_quantizer(quantizer)
+        self.quantizer = lq.quantizers.get(quantizer)  # what Larq's metrics count, they count here
         if getattr(self.quantizer, "precision", 1) != 1:
             raise ValueError(f"`quantizer` must be a 1-bit quantizer. Received: quantizer={quantizer!r}.")
         if channel_axes is not None and not (channel_axes and all(axis < 0 for axis in channel_axes)):
@@ -100,7 +103,17 @@ class WeightSelfDistribution(lq.quantizers.Quantizer):
                 f"A kernel of shape {tuple(inputs.shape)} must match α of shape {tuple(self.alpha.shape)}: "
                 "give each layer a WeightSelfDistribution of its own."
             )
-        return self.quantizer(weight_self_distribution(inputs, self.alpha, self.scale, self.channel_axes or (-1,)))
+        return super().call(self.quantizer(self.shifted(inputs)))
+
+    def shifted(self, kernel: tf.Tensor) -> tf.Tensor:
+        """The weights whose sign is taken."""
+        return weight_self_distribution(kernel, self.alpha, self.scale, self.channel_axes or (-1,))
+
+    @property
+    def non_trainable_weights(self):
+        # Larq's quantizers have none: their metric's variables are no weights. Here α is one while it is frozen.
+        counted = {id(variable) for metric in self._metrics for variable in metric.variables}
+        return [w for w in tf.keras.layers.Layer.non_trainable_weights.fget(self) if id(w) not in counted]
 
     def get_config(self):
         return {
