@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from sdbnn_larq import analysis, zoo
-from sdbnn_larq.layers import ActivationSelfDistribution, SymmetricQuantConv2D
+from sdbnn_larq.layers import ActivationSelfDistribution, SymmetricQuantConv2D, set_precision
 from sdbnn_larq.quantizers import WeightSelfDistribution
 
 IMAGES = np.random.default_rng(0).normal(size=(23, 9, 8, 3)).astype(np.float32)
@@ -502,3 +502,10 @@ def test_a_model_without_signs():
     model = tf.keras.Sequential([tf.keras.Input((4,)), lq.layers.QuantDense(2)], name="plain")
     with pytest.raises(ValueError, match=r"`model` must have a Larq layer that quantizes .* Received: 'plain' without"):
         analysis.signs(model, np.ones((2, 4), np.float32))
+
+
+def test_a_model_of_mixed_precision():
+    model = wsd_model()
+    report = analysis.signs(model, IMAGES)
+    assert set_precision(model, "mixed")
+    assert without_rounding(analysis.signs(model, IMAGES)) == without_rounding(report)

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
-from sdbnn_larq import callbacks, convert, layers, quantizers, training, tuning, weights, zoo
+from sdbnn_larq import analysis, callbacks, convert, layers, quantizers, training, tuning, weights, zoo
 from sdbnn_larq.weights import published
 
 pytest.importorskip("mkdocs")
@@ -130,7 +130,7 @@ def test_the_model_page_shows_the_catalogue(site):
 
 def test_every_public_name_is_in_the_reference(pages):
     anchors = set().union(*(page.anchors for name, page in pages.items() if name.startswith("api/")))
-    for module in (quantizers, layers, callbacks, zoo, weights, training, tuning, convert):
+    for module in (quantizers, layers, callbacks, analysis, zoo, weights, training, tuning, convert):
         public = [getattr(module, name) for name in module.__all__]
         named = {f"{value.__module__}.{value.__qualname__}" for value in public if hasattr(value, "__qualname__")}
         assert named - anchors == set()

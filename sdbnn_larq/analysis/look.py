@@ -137,6 +137,7 @@ def _kernels_of(layer: tf.keras.layers.Layer) -> set[str]:
 def _sums(site: Site, fires: tf.Tensor, read: Callable[[Kernel], tf.Tensor]) -> tf.Tensor:
     """What the layer's convolution or product makes of ±1 inputs and ±1 kernels, in float32."""
     bare = copy.copy(site.layer)
+    vars(bare).pop("convolution_op", None)  # `set_precision` binds it to the layer itself
     kernels = {kernel.attribute: _sign(read(kernel) > 0) for kernel in site.kernels}
     vars(bare).update(input_quantizer=None, use_bias=False, activation=tf.keras.activations.linear, **kernels)
     return type(bare).call(bare, _sign(fires))
