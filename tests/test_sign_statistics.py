@@ -1,7 +1,6 @@
 """The signs while a network trains: the callback, and Larq's own flip ratio with our quantizers."""
 
 import csv
-import math
 
 import larq as lq
 import numpy as np
@@ -74,10 +73,10 @@ def test_logs_are_means_of_the_report():
 def test_looks_at_every_so_many_epochs():
     model = make_model()
     history = model.fit(X, Y, epochs=5, verbose=0, callbacks=[SignStatistics(X, every=2)]).history
-    seen = {name: [not math.isnan(value) for value in values] for name, values in history.items()}
-    assert [name for name in seen if name.startswith("signs_")]
-    for name, epochs in seen.items():
-        assert epochs == ([False, True, False, True, False] if name.startswith("signs_") else [True] * 5)
+    looked_at = [name for name in history if name.startswith("signs_")]
+    assert looked_at
+    for name, values in history.items():
+        assert len(values) == (2 if name in looked_at else 5)
 
 
 def test_the_training_is_not_changed():
@@ -93,9 +92,8 @@ def test_the_training_is_not_changed():
 
 def test_a_model_that_is_built_by_its_first_batch():
     history = make_model(built=False).fit(X, Y, epochs=2, verbose=0, callbacks=[SignStatistics(X)]).history
-    assert math.isnan(history["signs_flip_ratio"][0])
-    assert not math.isnan(history["signs_flip_ratio"][1])
-    assert not math.isnan(history["signs_activations_share"][0])
+    assert len(history["signs_flip_ratio"]) == 1  # the weights before the first epoch are not known
+    assert len(history["signs_activations_share"]) == 2
 
 
 def test_table_and_tensorboard(tmp_path):

@@ -22,14 +22,14 @@ PLACES = ("activations", "weights", "sums")
 # Of the table: title, part of the layer, figure.
 COLUMNS = {
     "inputs +1": ("activations", "share"),
-    "turned": ("activations", "turned"),
-    "differ": ("activations", "difference"),
-    "dead": ("activations", "dead"),
+    "inputs turned": ("activations", "turned"),
+    "inputs differ": ("activations", "difference"),
+    "dead channels": ("activations", "dead"),
     "weights +1": ("weights", "share"),
-    "turned ": ("weights", "turned"),
+    "weights turned": ("weights", "turned"),
     "sums +1": ("sums", "share"),
-    "turned  ": ("sums", "turned"),
-    "differ ": ("sums", "difference"),
+    "sums turned": ("sums", "turned"),
+    "sums differ": ("sums", "difference"),
 }
 
 
@@ -99,6 +99,11 @@ class Signs:
         """Numbers of the channels without any −1."""
         return np.flatnonzero(self.share == 1)
 
+    @property
+    def dead(self) -> np.ndarray:
+        """Numbers of the channels whose sign never changes."""
+        return np.union1d(self.never, self.always)
+
 
 @dataclass(frozen=True)
 class Place:
@@ -163,6 +168,7 @@ def _figures(signs: Signs) -> dict[str, float | None]:
         "difference": signs.difference,
         "never": len(signs.never),
         "always": len(signs.always),
+        "dead": len(signs.dead),
         "mean": None if histogram is None else histogram.mean,
         "std": None if histogram is None else histogram.std,
     }
@@ -200,17 +206,26 @@ class SignReport:
             "left_out": {name: list(reasons) for name, reasons in self.left_out.items()},
         }
 
+    def rows(self) -> list[list[str]]:
+        """The main figures in %, as text: a header, and a row for each layer without those columns that no layer has.
+
+        An arrow leads from a figure without the shift to the figure with it.
+        """
+        cells = {title: [_cell(layer, *column) for layer in self.layers] for title, column in COLUMNS.items()}
+        cells = {title: column for title, column in cells.items() if any(column)}
+        return [["layer", *cells], *([layer.name, *row] for layer, *row in zip(self.layers, *cells.values()))]
+
     def table(self) -> str:
-        """The main figures as text, a row for each layer; an arrow leads from without the shift to with it."""
+        """`rows` as a text."""
+        header, *rows = self.rows()
         table = Table(box=box.ASCII, title=f"{self.model}: signs of {self.images:,} images, in %", title_justify="left")
-        table.add_column("layer", overflow="fold")
-        for name in COLUMNS:
-            table.add_column(name, justify="right")
-        for layer in self.layers:
-            table.add_row(escape(layer.name), *(_cell(layer, *column) for column in COLUMNS.values()))
-        console = Console(file=io.StringIO(), width=300)
-        console.print(table)
-        return console.file.getvalue()  # type: ignore[attr-defined]
+        for name in header:
+            table.add_column(name, justify="left" if name == "layer" else "right")
+        for row in rows:
+            table.add_row(*map(escape, row))
+        text = io.StringIO()
+        Console(file=text, width=300).print(table)
+        return text.getvalue()
 
     def write_json(self, path: str | os.PathLike) -> None:
         """Writes everything as UTF-8 JSON."""
@@ -232,12 +247,11 @@ class SignReport:
 def _cell(layer: LayerSigns, place: str, figure: str) -> str:
     figures = layer.figures()
     name = f"{place}_{figure}"
-    if figure == "dead":
-        numbers = [figures.get(f"{place}_{end}") for end in ("never", "always")]
-        return "" if None in numbers else f"{sum(map(int, numbers)) or ''}"  # type: ignore[arg-type]
     if name not in figures:
         return ""
     before = figures.get(f"{name}_without_shift")
+    if figure == "dead":
+        return f"{figures[name]:.0f}" if figures[name] else ""
     return f"{100 * figures[name]:.1f}" if before is None else f"{100 * before:.1f} → {100 * figures[name]:.1f}"
 
 

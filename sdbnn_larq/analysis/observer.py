@@ -17,7 +17,7 @@ def signs(model: tf.keras.Model, images: Any = None, *, batch_size: int = 100) -
     """Counts the signs of a network's activations, weights and sums, layer by layer, and what its shifts turn.
 
     The images are shown once, in inference mode. Memory does not grow with their number. The model is not changed, and
-    other threads may go on using it.
+    other threads may go on using it if its layers themselves allow it; Larq's with `pad_values` other than 0 do not.
 
     It works for any Keras model with layers of Larq: models inside models, layers that are used twice, several inputs,
     subclassed models that were called before. What is not a sign, such as a quantizer of 2 bits, is named in

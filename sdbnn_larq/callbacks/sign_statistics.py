@@ -1,6 +1,5 @@
 """What the signs of a network do while it trains."""
 
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,16 @@ import tensorflow as tf
 from sdbnn_larq.analysis import Observer, SignReport
 from sdbnn_larq.callbacks._sign_log import SignLog
 
+LOGGED = (
+    "activations_share",
+    "activations_entropy",
+    "activations_difference",
+    "activations_turned",
+    "weights_share",
+    "weights_turned",
+    "sums_difference",
+)
+
 
 class SignStatistics(tf.keras.callbacks.Callback):
     """Logs what `analysis.signs` tells, and the flip ratio of the weights, at the end of epochs.
@@ -19,11 +28,14 @@ class SignStatistics(tf.keras.callbacks.Callback):
     1-bit weights whose sign is another than at the epoch's beginning; `signs_dead_channels`, the number of channels of
     all activations whose sign is the same for all images; and means over the layers: `signs_weights_share`,
     `signs_weights_turned`, `signs_activations_share`, `signs_activations_entropy`, `signs_activations_difference`,
-    `signs_activations_turned` and `signs_sums_difference`. What needs images or a shift is left out without them. In
-    epochs that are not looked at all are NaN.
+    `signs_activations_turned` and `signs_sums_difference`. What needs images or a shift is left out without them, and
+    all of them in epochs that are not looked at; give `CSVLogger` no other than `every=1`, because it takes its columns
+    from the first epoch.
 
     With `log_dir` all figures of each layer go into `log_dir/signs.csv` and TensorBoard's scalars, and the values whose
     signs they are into its histograms.
+
+    Of an epoch in which an interrupted training goes on, the flips are those since then.
 
     Larq's own metric, `lq.quantizers.SteSign(metrics=["flip_ratio"])`, counts the flips of each step instead. The
     quantizers of this package have it too.
@@ -68,22 +80,22 @@ class SignStatistics(tf.keras.callbacks.Callback):
         self._before = self._observe().weight_signs() if self.model.built and self._looks_at(epoch) else {}
 
     def on_epoch_end(self, epoch, logs=None):
+        if not self._looks_at(epoch):
+            return
         observer = self._observe()
-        figures = dict.fromkeys(self._names(observer), math.nan)
-        if self._looks_at(epoch):
-            after = observer.weight_signs()
-            self.report = observer.report(self.images)
-            names = [layer.name for layer in self.report.layers if layer.weights and layer.name in self._before]
-            flips = {name: self._before[name] != after[name] for name in names}
-            self.flip_ratios = {name: float(flipped.mean()) for name, flipped in flips.items()}
-            if flips:
-                figures["flip_ratio"] = float(np.concatenate([flipped.ravel() for flipped in flips.values()]).mean())
-            figures |= {name: value for name, value in _means(self.report).items() if name in figures}
-            if self.log_dir is not None:
-                self._log = self._log or SignLog(self.log_dir, epoch)
-                self._log.add(epoch, self.report, self.flip_ratios)
+        after = observer.weight_signs()
+        self.report = observer.report(self.images)
+        names = [layer.name for layer in self.report.layers if layer.weights and layer.name in self._before]
+        flips = {name: self._before[name] != after[name] for name in names}
+        self.flip_ratios = {name: float(flipped.mean()) for name, flipped in flips.items()}
+        if self.log_dir is not None:
+            self._log = self._log or SignLog(self.log_dir, epoch)
+            self._log.add(epoch, self.report, self.flip_ratios)
         if logs is not None:
-            logs.update({f"signs_{name}": value for name, value in figures.items()})
+            logs.update({f"signs_{name}": value for name, value in _means(self.report).items()})
+            if flips:
+                flipped = np.concatenate([flipped.ravel() for flipped in flips.values()])
+                logs["signs_flip_ratio"] = float(flipped.mean())
 
     def on_train_end(self, logs=None):
         if self._log is not None:
@@ -98,22 +110,11 @@ class SignStatistics(tf.keras.callbacks.Callback):
             self._observer = Observer(self.model)
         return self._observer
 
-    def _names(self, observer: Observer) -> list[str]:
-        """What is logged of this model."""
-        names = ["flip_ratio", "weights_share"]
-        if any(kernel.shift for site in observer.sites for kernel in site.kernels):
-            names.append("weights_turned")
-        if self.images is not None:
-            names += ["activations_share", "activations_entropy", "activations_difference", "dead_channels"]
-            names += ["activations_turned"] if observer.shifts else []
-            names.append("sums_difference")
-        return names
-
 
 def _means(report: SignReport) -> dict[str, float]:
     """Means over the layers that have a figure, and the sum of the dead channels."""
     figures = [layer.figures() for layer in report.layers]
-    names = {name for layer in figures for name in layer}
-    means = {name: float(np.mean([layer[name] for layer in figures if name in layer])) for name in names}
-    dead = sum(layer.get("activations_never", 0) + layer.get("activations_always", 0) for layer in figures)
-    return {**means, "dead_channels": float(dead)}
+    known = [name for name in LOGGED if any(name in layer for layer in figures)]
+    means = {name: float(np.mean([layer[name] for layer in figures if name in layer])) for name in known}
+    dead = [place.signs.dead for layer in report.layers for place in [layer.activations] if place]
+    return {**means, "dead_channels": float(sum(map(len, dead)))} if dead else means

@@ -139,6 +139,24 @@ def summary(name: str, weights: str | None) -> None:
 @main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("config", nargs=-1, type=click.UNPROCESSED)
+@click.option("--weights", help="A weights file, its URL or a tag, where NAME is an architecture.")
+@click.option("--dataset", "--data", help="Whose test images are shown; by default that on which the network trained.")
+@click.option("--images", multiple=True, help="An image or a folder of images to show instead; may be repeated.")
+@click.option("--output", required=True, help="The folder for the page, the pictures and the figures.")
+def signs(name: str, config: tuple[str, ...], **options) -> None:
+    """Show NAME images and draw what its signs are, layer by layer, with and without self-distribution's shifts.
+
+    CONFIG sets the data set's fields, e.g. data_dir=DIR. Writes signs.html, which needs no network, its pictures, and
+    the figures as signs.json and signs.csv.
+    """
+    from sdbnn_larq.cli._signs import print_signs
+
+    print_signs(name, config=config, **options)
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("name")
+@click.argument("config", nargs=-1, type=click.UNPROCESSED)
 @click.option("--weights", help="A weights file, its URL or a tag, e.g. cifar10; not for an exported file.")
 @click.option("--dataset", help="Cifar10, ImageNet, PhotoFolder, …; by default that on which the network trained.")
 @click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", help="Of OpenVINO's float operations.")

@@ -30,11 +30,25 @@ def read_images(paths: Iterable[str], description: NetworkDescription, uint8: bo
     return pixels if uint8 else normalize(pixels, preprocessing)
 
 
-def _some(folder: str) -> list[Path]:
-    """At most `MOST` of the images in a folder and its folders."""
+def image_paths(paths: Iterable[str]) -> list[Path]:
+    """Images, and all images in folders and in their folders, each folder in the order of their paths.
+
+    # Raises
+        ValueError: for a folder without images.
+    """
+    return [file for path in paths for file in (_all(path) if os.path.isdir(path) else [Path(path)])]
+
+
+def _all(folder: str) -> list[Path]:
     files = sorted(_image_files(Path(folder)))
     if not files:
         raise ValueError(f"--images must be images or folders with images. Received: {folder!r} without.")
+    return files
+
+
+def _some(folder: str) -> list[Path]:
+    """At most `MOST` of the images in a folder and its folders."""
+    files = _all(folder)
     return [files[i] for i in np.linspace(0, len(files) - 1, min(len(files), MOST)).round().astype(int)]
 
 

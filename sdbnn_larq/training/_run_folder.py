@@ -133,9 +133,9 @@ class RunFolder:
             file.write((json.dumps(value, indent=2) + "\n").encode())
 
     def write_history(self, rows: list[dict[str, float]]) -> None:
-        """Writes `history.csv`, a row an epoch."""
+        """Writes `history.csv`, a row an epoch; empty where a resumed run logs more than it did before."""
         text = io.StringIO()
-        writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+        writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
         with atomic_file(self.path / "history.csv") as file:

@@ -13,7 +13,8 @@ from zookeeper import ComponentField, Field
 from zookeeper.core.utils import warn
 from zookeeper.tf import Experiment, Preprocessing
 
-from sdbnn_larq.callbacks import EDESchedule
+from sdbnn_larq.analysis import Observer
+from sdbnn_larq.callbacks import EDESchedule, SignStatistics
 from sdbnn_larq.layers import set_precision
 from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.training import loop, provenance
@@ -33,6 +34,7 @@ from sdbnn_larq.weights import NetworkDescription
 
 ROOM_FOR_LOGS = 20_000_000  # bytes
 BYTES_PER_PARAMETER = 60  # three checkpoints of weights and two slots each, and the model
+FEWEST_SIGN_IMAGES, MOST_SIGN_IMAGES = 16, 128
 HARD_LOSS, SOFT_LOSS = "sparse_categorical_crossentropy", "categorical_crossentropy"
 
 
@@ -59,6 +61,9 @@ class TrainSDBNN(Experiment):
     seed: int = Field(0)
     deterministic: bool = Field(True)  # operations that give the same bits each time
     strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together
+    sign_statistics: int = Field(
+        0
+    )  # epochs from one look at the signs (`callbacks.SignStatistics`) to the next; 0 is none
     checkpoint_steps: int = Field(0)  # also save every so many steps, not just after each epoch
     data_dir: Optional[str] = Field(None)  # reaches the data set
 
@@ -130,7 +135,7 @@ class TrainSDBNN(Experiment):
 
     def check(self) -> None:
         """Checks fields that nothing else checks, before anything is written."""
-        for name, low in (("epochs", 1), ("batch_size", 1), ("checkpoint_steps", 0)):
+        for name, low in (("epochs", 1), ("batch_size", 1), ("checkpoint_steps", 0), ("sign_statistics", 0)):
             if getattr(self, name) < low:
                 raise ValueError(f"`{name}` must be at least {low}. Received: {name}={getattr(self, name)}.")
         check_precision(self.precision)
@@ -175,6 +180,8 @@ class TrainSDBNN(Experiment):
             **({"finish": self.soft_targets.train} if self.soft_targets else {}),
         )
         self.validation_batches, _ = self.evaluation_batches("validation")
+        if self.sign_statistics:
+            Observer(self.model)  # refuses a model without signs before anything is written
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -250,12 +257,21 @@ class TrainSDBNN(Experiment):
                 # Workers cannot agree on a step to stop at: they stop at once, and go on from the last checkpoint.
                 signals.deferred = self.strategy != "multiworker"
                 try:
-                    self.fit([logs, survival], progress.epoch, progress.step)
+                    self.fit([*self.look_at_signs(folder), logs, survival], progress.epoch, progress.step)
                 finally:
                     signals.deferred = False
                     if progress.history:
                         folder.draw_curves(progress.history)
             return self.finish(folder, progress)
+
+    def look_at_signs(self, folder: RunFolder) -> list[tf.keras.callbacks.Callback]:
+        """The callback that does, if it shall, on so few validation images that an epoch hardly takes longer."""
+        if not self.sign_statistics:
+            return []
+        trained_on = self.train_batches.steps * self.batch_size
+        count = min(MOST_SIGN_IMAGES, max(FEWEST_SIGN_IMAGES, trained_on // 300))
+        ((images, _),) = self.validation_batches.unbatch().batch(count).take(1).as_numpy_iterator()
+        return [SignStatistics(images, every=self.sign_statistics, log_dir=folder.path / "tensorboard" / "signs")]
 
     def evaluated_weights(self) -> contextlib.AbstractContextManager:
         """The weights that validation sees, inside a block."""

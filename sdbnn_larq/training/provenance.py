@@ -18,8 +18,8 @@ from zookeeper.core.utils import is_component_instance
 from sdbnn_larq._version import __version__
 
 PACKAGES = ("tensorflow", "tf_keras", "larq", "larq-zoo", "zookeeper", "tensorflow-datasets", "numpy")
-# Fields that say where things lie, and not what is computed.
-PLACES = ("output_dir", "data_dir", "download", "checkpoint_steps")
+# Fields that say where things lie or what is written down, and not what is computed.
+PLACES = ("output_dir", "data_dir", "download", "checkpoint_steps", "sign_statistics")
 
 
 def configuration(task) -> dict[str, Any]:
