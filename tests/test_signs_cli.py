@@ -205,3 +205,32 @@ def test_a_run_writes_what_its_signs_did(tmp_path):
     result = sdbnn("train", recipe, "sign_statistics=-1", f"output_dir={tmp_path / 'new'}")
     assert result.exit_code == 2
     assert "`sign_statistics` must be at least 0" in result.output
+
+
+def test_the_documentation_says_what_was_counted():
+    root = Path(__file__).parent.parent
+    rows = list(csv.DictReader((root / "benchmarks/signs_resnet20_cifar10.csv").open()))
+    text = (root / "docs/signs.md").read_text("utf-8")
+
+    def mean(figure):
+        return np.mean([float(row[figure]) for row in rows])
+
+    table = [line for line in text.splitlines() if line.startswith("|") and ("%" in line or " bit |" in line)]
+    figures = [
+        f"{place}_{figure}" for place in ("activations", "sums") for figure in ("share", "entropy", "difference")
+    ]
+    for line, figure in zip(table, figures, strict=True):
+        values = [float(number) for number in re.findall(r"([\d.]+) (?:%|bit)", line)]
+        scale = 1 if figure.endswith("entropy") else 100
+        assert values == pytest.approx(
+            [scale * mean(f"{figure}_without_shift"), scale * mean(figure)], abs=0.06 * scale / 10
+        )
+    assert f"turns {100 * mean('activations_turned'):.1f} % of the inputs" in text
+    assert f"and {100 * mean('sums_turned'):.1f} % of the sums" in text
+    fewer = [
+        sum(float(row[name]) < float(row[f"{name}_without_shift"]) for row in rows)
+        for name in ("activations_difference", "sums_difference")
+    ]
+    assert f"In {fewer[0]} of the {len(rows)} layers" in text
+    assert f"in {fewer[1]} of them so do the sums" in text
+    assert mean("activations_dead") == 0
