@@ -1,6 +1,7 @@
 """The figures of a network's signs, against what NumPy counts of the network's own values."""
 
 import json
+import re
 import threading
 
 import larq as lq
@@ -471,11 +472,23 @@ def test_other_threads_go_on():
     assert not any("call" in vars(layer) for layer in model.layers)
 
 
+class Breakable(tf.keras.layers.Layer):
+    broken = False
+
+    def call(self, inputs):
+        if self.broken:
+            raise RuntimeError("broken")
+        return inputs
+
+
 def test_the_model_is_whole_again_after_an_error():
-    model = wsd_model()
-    with pytest.raises((ValueError, TypeError)):
-        analysis.signs(model, IMAGES[..., :2])
+    breakable = Breakable()
+    model = tf.keras.Sequential([tf.keras.Input((9, 8, 3)), conv(3), breakable, conv(3)])
+    breakable.broken = True
+    with pytest.raises(RuntimeError, match="broken"):
+        analysis.signs(model, IMAGES)
     assert not any("call" in vars(layer) for layer in model.layers)
+    breakable.broken = False
     assert analysis.signs(model, IMAGES).images == 23
 
 
@@ -483,6 +496,14 @@ def test_the_model_is_whole_again_after_an_error():
     ("images", "message"),
     [
         (IMAGES[:0], "`images` must have at least one image. Received: none."),
+        (
+            IMAGES[..., :2],
+            "`images` must have the shape (n, 9, 8, 3), as the model takes them. Received: (None, 9, 8, 2).",
+        ),
+        (IMAGES[0], "`images` must have the shape (n, 9, 8, 3), as the model takes them. Received: (None, 8, 3)."),
+        (list(IMAGES), "`images` must have the shape (n, 9, 8, 3), as the model takes them. Received: [(None, 8, 3), "),
+        ([IMAGES, IMAGES], "`images` must have the shape (n, 9, 8, 3), as the model takes them. Received: [(None, 9,"),
+        ({"x": IMAGES}, "`images` must have the shape (n, 9, 8, 3), as the model takes them. Received: {'x': (None, 9"),
         (iter([]), "`images` must have at least one image. Received: none."),
         (3, "`images` must be an array, a data set or an iterable of batches. Received: int."),
         (
@@ -491,10 +512,21 @@ def test_the_model_is_whole_again_after_an_error():
         ),
         (iter([IMAGES, IMAGES.astype(np.float64)]), "`images` must all have one size and type."),
     ],
-    ids=["empty", "no batch", "number", "NaN", "another type"],
+    ids=[
+        "empty",
+        "channels",
+        "one image",
+        "list of images",
+        "two inputs",
+        "unknown input",
+        "no batch",
+        "number",
+        "NaN",
+        "another type",
+    ],
 )
 def test_wrong_images(images, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         analysis.signs(wsd_model(), images)
 
 

@@ -225,6 +225,7 @@ def test_the_documentation_says_what_was_counted():
         assert values == pytest.approx(
             [scale * mean(f"{figure}_without_shift"), scale * mean(figure)], abs=0.06 * scale / 10
         )
+    assert f"It is {mean('activations_mean') - mean('activations_mean_without_shift'):.2f} on average" in text
     assert f"turns {100 * mean('activations_turned'):.1f} % of the inputs" in text
     assert f"and {100 * mean('sums_turned'):.1f} % of the sums" in text
     fewer = [

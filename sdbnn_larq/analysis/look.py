@@ -211,3 +211,20 @@ def has_form(batch: Any, form: Any) -> bool:
         np.shape(part)[1:] == tuple(spec.shape[1:]) and part.dtype == spec.dtype
         for part, spec in zip(tf.nest.flatten(batch), tf.nest.flatten(form))
     )
+
+
+def check_fits(model: tf.keras.Model, form: Any) -> None:
+    """Refuses images that a functional model does not take; of a subclassed one, nobody knows what it takes."""
+    inputs = getattr(model, "inputs", None)
+    if not inputs:
+        return
+    given = [form.get(name) for name in model.input_names] if isinstance(form, dict) else tf.nest.flatten(form)
+    expected = [tensor.shape[1:] for tensor in inputs]
+    if len(given) == len(expected) and all(
+        spec is not None and spec.shape.rank and shape.is_compatible_with(spec.shape[1:])
+        for shape, spec in zip(expected, given)
+    ):
+        return
+    wanted = " and ".join(f"(n, {', '.join(map(str, shape))})" for shape in expected)
+    got = tf.nest.map_structure(lambda spec: tuple(spec.shape), form)
+    raise ValueError(f"`images` must have the shape {wanted}, as the model takes them. Received: {got}.")

@@ -9,7 +9,7 @@ import tensorflow as tf
 from sdbnn_larq.analysis.batches import batches
 from sdbnn_larq.analysis.figures import LayerSigns, SignReport
 from sdbnn_larq.analysis.kernels import kernel_signs
-from sdbnn_larq.analysis.look import Look, Use, UseTally, batch_count, batch_form, has_form
+from sdbnn_larq.analysis.look import Look, Use, UseTally, batch_count, batch_form, check_fits, has_form
 from sdbnn_larq.analysis.sites import shifts, sites
 
 
@@ -114,6 +114,7 @@ class Observer:
         tallies: dict[str, UseTally] = {}
         for batch in batches(images, batch_size):
             if self._look is None or (not count and not has_form(batch, self._look.form)):
+                check_fits(self.model, batch_form(batch))
                 self._look = Look(self.model, self.sites, self.shifts, batch_form(batch))
             look = self._look
             if not has_form(batch, look.form):

@@ -176,7 +176,8 @@ def _distribution(axes: Axes, name: str, place: Place) -> None:
     parts = [(place.signs, COLORS[name])]
     if place.without_shift is not None:
         parts.insert(0, (place.without_shift, WITHOUT))
-    axes.set_title(f"{TITLES[name]}: {_shares(place)}", fontsize=9)
+    title = TITLES[name] if place.signs.histogram is not None else NOUNS[name]
+    axes.set_title(f"{title}: {_shares(place)}", fontsize=9)
     axes.tick_params(labelsize=8.5)
     known = [(signs.histogram, color) for signs, color in parts if signs.histogram is not None]
     if not known:
