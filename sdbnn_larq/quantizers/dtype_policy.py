@@ -6,8 +6,7 @@ import tensorflow as tf
 def refuse_half_precision(layer: tf.keras.layers.Layer) -> None:
     """Refuses a layer or quantizer that would round activations or weights to 16 bits before their sign is taken.
 
-    Keras's `mixed_bfloat16` and `mixed_float16` round activations, kernels and shifts alike: a training step of
-    ResNet-20 then has another loss, and most of its gradient is wrong.
+    Keras's `mixed_bfloat16` and `mixed_float16` round activations, kernels and shifts alike, so that signs turn.
 
     # Arguments
         layer: with its policy set.
