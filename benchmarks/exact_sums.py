@@ -19,7 +19,7 @@ from zookeeper import configure
 
 from sdbnn_larq import training, zoo
 from sdbnn_larq.layers import set_precision
-from sdbnn_larq.preprocessing import normalize
+from sdbnn_larq.preprocessing import known_preprocessing, normalize
 from sdbnn_larq.training.evaluation_data import pixel_batches
 
 
@@ -49,10 +49,11 @@ def main() -> None:
 
     model = zoo.load(options.weights)
     description = zoo.describe(model)
+    preprocessing = known_preprocessing(description)
     dataset = getattr(training, options.dataset)()
     configure(dataset, {"directory" if "directory" in dataset.__component_fields__ else "data_dir": options.data})
-    pixels, _ = pixel_batches(dataset, "test", description.input_shape, description.preprocessing, 64)
-    batches = pixels.shuffle(100, seed=0).map(lambda x, y: (normalize(x, description.preprocessing), y))
+    pixels, _ = pixel_batches(dataset, "test", description.input_shape, preprocessing, 64)
+    batches = pixels.shuffle(100, seed=0).map(lambda x, y: (normalize(x, preprocessing), y))
     layers = sums_by_layer(model, batches.take(options.images // 64))
     result = {"weights": options.weights, "images": options.images // 64 * 64, "layers": layers}
     text = json.dumps(result, indent=2)
