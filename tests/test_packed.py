@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
+from larq_zoo.literature.dorefanet import magnitude_aware_sign_unclipped
 from larq_zoo.literature.xnornet import xnor_weight_scale
 
 from sdbnn_larq import zoo
+from sdbnn_larq.layers import ActivationSelfDistribution
+from sdbnn_larq.quantizers import WeightSelfDistribution
 from sdbnn_larq.weights import named_weights, read_description
 from sdbnn_larq.weights import packed as _packed
 from sdbnn_larq.weights._kernels import one_bit_quantizers
@@ -117,6 +120,13 @@ def nested_twice() -> tf.keras.Model:
     return tf.keras.Model(image, inner("b")(tf.keras.layers.Dense(8, name="same")(inner("a")(image))))
 
 
+def unnamed_shifts() -> tf.keras.Model:
+    image = x = tf.keras.Input((8,))
+    for mode in ("dynamic", "static", "dynamic"):
+        x = lq.layers.QuantDense(8, **ONE_BIT)(ActivationSelfDistribution(4, mode)(x))
+    return tf.keras.Model(image, x)
+
+
 def partly_frozen() -> tf.keras.Model:
     model = keras_named_dense()
     for layer in model.layers[1:5]:
@@ -143,7 +153,15 @@ class Subclassed(tf.keras.Model):
         return self.last(inputs * self.scale)
 
 
-STRANGERS = [keras_named_convolutions, keras_named_dense, nested_twice, partly_frozen, odd_names, Subclassed]
+STRANGERS = [
+    keras_named_convolutions,
+    keras_named_dense,
+    unnamed_shifts,
+    nested_twice,
+    partly_frozen,
+    odd_names,
+    Subclassed,
+]
 
 
 @pytest.mark.parametrize("build", STRANGERS, ids=lambda build: build.__name__)
@@ -176,16 +194,20 @@ def test_reads_the_first_format_of_a_model_with_keras_s_names():
     assert read_description(GOLDEN / "format1_keras_names.safetensors") is None
 
 
-@pytest.mark.parametrize("scale", ["magnitude_aware_sign", xnor_weight_scale])
-def test_scaled_signs_take_one_bit(tmp_path, scale):
-    """Bi-Real's and XNOR's kernels: signs and a scale for each channel, exactly."""
+@pytest.mark.parametrize("scale", ["magnitude_aware_sign", xnor_weight_scale, magnitude_aware_sign_unclipped])
+@pytest.mark.parametrize("shifted", [False, True])
+def test_scaled_signs_take_one_bit(tmp_path, scale, shifted):
+    """Bi-Real's, XNOR's and DoReFa's kernels: signs and a scale for each channel or for all, exactly."""
+
+    def quantizer():
+        return WeightSelfDistribution(scale) if shifted else scale
 
     def build():
         return tf.keras.Sequential(
             [
                 tf.keras.Input((8, 8, 32)),
-                lq.layers.QuantConv2D(48, 3, input_quantizer="ste_sign", kernel_quantizer=scale),
-                lq.layers.QuantConv2D(16, 5, input_quantizer="ste_sign", kernel_quantizer=scale),
+                lq.layers.QuantConv2D(48, 3, input_quantizer="ste_sign", kernel_quantizer=quantizer()),
+                lq.layers.QuantConv2D(16, 5, input_quantizer="ste_sign", kernel_quantizer=quantizer()),
             ],
             name="scaled",
         )

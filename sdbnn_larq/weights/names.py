@@ -8,6 +8,9 @@ import tensorflow as tf
 from tf_keras.src.engine.functional import Functional
 from tf_keras.src.utils.generic_utils import to_snake_case
 
+# The layers inside an `ActivationSelfDistribution` have names that begin with its own.
+OF_AN_UNNAMED_SHIFT = r"^(activation_self_distribution)_\d+(_shift|_squeeze|_excite)$"
+
 
 def stable_name(layer: tf.keras.layers.Layer) -> str:
     """The layer's name, without the number that Keras appends to a name of its own choice."""
@@ -40,7 +43,7 @@ def named_weights(model: tf.keras.Model) -> dict[str, tf.Variable]:
         if isinstance(layer, lq.quantizers.Quantizer) and layers:
             layers[-1][1].extend(own)
         else:
-            layers.append((stable_name(layer), own))
+            layers.append((re.sub(OF_AN_UNNAMED_SHIFT, r"\1\2", stable_name(layer)), own))
     layers.append((stable_name(model), list(waiting.values())))  # what a subclass holds in no layer
     weights: dict[str, tf.Variable] = {}
     seen: Counter[str] = Counter()

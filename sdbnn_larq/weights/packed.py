@@ -37,8 +37,9 @@ from sdbnn_larq.weights.names import named_weights, stable_name
 
 FORMAT = "sdbnn-packed-2"
 # Where the values of a weight are, by its code.
-ARRAYS = {"f": "float32", "h": "float16", "l": "latent", **dict.fromkeys("1st", "sign_bits")}
-MAGNITUDES = {"1": "magnitude", "s": "sum", "t": "sum"}  # beside the signs
+ARRAYS = {"f": "float32", "h": "float16", "l": "latent", **dict.fromkeys("1stb", "sign_bits")}
+MAGNITUDES = {"1": "magnitude", "s": "sum", "t": "sum", "b": "sum"}  # beside the signs
+OF_A_KERNEL = (*MAGNITUDES, "l")
 LONGEST_HEADER = 2**22  # bytes
 DTYPES = {
     "sign_bits": "|u1",
@@ -55,8 +56,8 @@ class StoredWeight(NamedTuple):
     """How a file stores a weight.
 
     As signs with the mean magnitude of each output channel in float16 (1) or, where the quantizer's values have a
-    scale, with the sum of the magnitudes in float32, of each output channel (s) or of the whole kernel (t); as float32
-    (f) or float16 (h); or as latent values that one bit cannot give (l).
+    scale, with the sum of the magnitudes in float32, of each output channel (s, or b for one shared evenly between both
+    signs) or of the whole kernel (t); as float32 (f) or float16 (h); or as latent values that one bit cannot give (l).
     """
 
     code: str
@@ -356,7 +357,7 @@ def _restored(entry: StoredWeight, values: np.ndarray, magnitude: np.ndarray | N
     if magnitude is None:
         return values.reshape(entry.shape).astype(np.float32)
     signs = np.unpackbits(values, count=math.prod(entry.shape)).reshape(entry.shape)
-    return latent_kernel(signs, magnitude) if entry.code == "1" else kernel_of_sum(signs, magnitude)
+    return latent_kernel(signs, magnitude) if entry.code == "1" else kernel_of_sum(entry.code, signs, magnitude)
 
 
 def _differences(
@@ -371,7 +372,7 @@ def _differences(
             found.append(f"surplus {name}")
         elif entries[name].shape != tuple(weights[name].shape):
             found.append(f"{name} of shape {entries[name].shape} instead of {tuple(weights[name].shape)}")
-        elif (entries[name].code in "1stl") != (name in quantizers):
-            found.append(f"{name} for {'a' if entries[name].code in '1stl' else 'no'} 1-bit quantizer")
+        elif (entries[name].code in OF_A_KERNEL) != (name in quantizers):
+            found.append(f"{name} for {'a' if entries[name].code in OF_A_KERNEL else 'no'} 1-bit quantizer")
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     return ", ".join(found[:3]) + more
