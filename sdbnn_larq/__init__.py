@@ -12,11 +12,22 @@ from sdbnn_larq._version import __version__
 use_keras_2()  # before anything imports Larq
 
 from sdbnn_larq import analysis, callbacks, layers, optimizers, quantizers, zoo  # noqa: E402
+from sdbnn_larq.self_distribution import self_distribute  # noqa: E402
 
 # Loaded at their first use, because they are heavy.
 _LAZY = ("cli", "convert", "evaluation", "recipes", "training", "tuning", "weights")
 
-__all__ = ["__version__", "analysis", "callbacks", "layers", "optimizers", "quantizers", "zoo", *_LAZY]
+__all__ = [
+    "__version__",
+    "analysis",
+    "callbacks",
+    "layers",
+    "optimizers",
+    "quantizers",
+    "self_distribute",
+    "zoo",
+    *_LAZY,
+]
 
 
 def __getattr__(name: str) -> ModuleType:

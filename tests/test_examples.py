@@ -13,7 +13,7 @@ import tensorflow as tf
 from code_blocks import blocks
 
 import sdbnn_larq
-from sdbnn_larq import analysis, callbacks, convert, layers, quantizers, training, tuning, zoo
+from sdbnn_larq import analysis, callbacks, convert, layers, quantizers, self_distribution, training, tuning, zoo
 
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -31,7 +31,7 @@ def examples():
         for block in BLOCK.findall(inspect.getdoc(getattr(convert, name)) or ""):
             missing = pytest.mark.skipif(find_spec(module) is None, reason=f"needs {module}")
             yield pytest.param(textwrap.dedent(block), id=name, marks=missing)
-    for module in (quantizers, layers, analysis, callbacks, zoo, training, tuning):
+    for module in (quantizers, layers, analysis, callbacks, zoo, self_distribution, training, tuning):
         for name in module.__all__:
             for block in BLOCK.findall(inspect.getdoc(getattr(module, name)) or ""):
                 yield pytest.param(textwrap.dedent(block), id=name)
