@@ -252,7 +252,12 @@ def _cell(layer: LayerSigns, place: str, figure: str) -> str:
     before = figures.get(f"{name}_without_shift")
     if figure == "dead":
         return f"{figures[name]:.0f}" if figures[name] else ""
-    return f"{100 * figures[name]:.1f}" if before is None else f"{100 * before:.1f} → {100 * figures[name]:.1f}"
+    return percent(figures[name]) if before is None else f"{percent(before)} → {percent(figures[name])}"
+
+
+def percent(share: float) -> str:
+    """In %, with a decimal, or two digits of what would round to little."""
+    return f"{100 * share:.1f}" if share >= 0.01 or not share else f"{100 * share:.2g}"
 
 
 def _place_dict(place: Place) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure  # no window system, no global state
 
-from sdbnn_larq.analysis.figures import PLACES, Histogram, LayerSigns, Place, SignReport
+from sdbnn_larq.analysis.figures import PLACES, Histogram, LayerSigns, Place, SignReport, percent
 
 WITHOUT = "#a3abb5"
 COLORS = {"activations": "#1f6fb2", "weights": "#2b8a5b", "sums": "#c8611b"}
@@ -157,7 +157,7 @@ def _count(layer: LayerSigns) -> str:
 
 def distributions(layer: LayerSigns) -> Figure:
     """How the values before the layer's signs, and its sums, are spread."""
-    figure = Figure(figsize=(WIDTH, 2.5), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(WIDTH, 2.7), layout="constrained", facecolor="white")
     all_axes = figure.subplots(1, len(PLACES))
     for axes in all_axes:
         axes.set_yticks([])
@@ -177,7 +177,7 @@ def _distribution(axes: Axes, name: str, place: Place) -> None:
     if place.without_shift is not None:
         parts.insert(0, (place.without_shift, WITHOUT))
     title = TITLES[name] if place.signs.histogram is not None else NOUNS[name]
-    axes.set_title(f"{title}: {_shares(place)}", fontsize=9)
+    axes.set_title(f"{title}\n{_shares(place)}", fontsize=9)
     axes.tick_params(labelsize=8.5)
     known = [(signs.histogram, color) for signs, color in parts if signs.histogram is not None]
     if not known:
@@ -217,10 +217,10 @@ def _densities(histograms: list[Histogram], low: float, high: float) -> list[tup
 
 
 def _shares(place: Place) -> str:
-    after = f"{100 * place.signs.mean_share:.1f} % are +1"
+    after = f"{percent(place.signs.mean_share)} % are +1"
     if place.without_shift is None or place.turned is None:
         return after
-    return f"{100 * place.without_shift.mean_share:.1f} → {after}; {100 * place.turned.mean():.1f} % turned"
+    return f"{percent(place.without_shift.mean_share)} → {after}; {percent(float(place.turned.mean()))} % turned"
 
 
 def _span(histogram: Histogram) -> tuple[float, float]:
