@@ -23,17 +23,25 @@ from sdbnn_larq.preprocessing import known_preprocessing, normalize
 from sdbnn_larq.training.evaluation_data import pixel_batches
 
 
-def sums_by_layer(model: tf.keras.Model, batches) -> dict[str, dict[str, int]]:
-    """For each 1-bit layer: the sums, those that bfloat16 rounds, and the greatest size of a sum."""
+def sums_by_layer(model: tf.keras.Model, batches) -> dict[str, dict[str, float]]:
+    """For each 1-bit layer: the sums, those that bfloat16 rounds, and the greatest size of a sum.
+
+    `noise` is the error's root mean square over the standard deviation of the sums, of the worst channel and batch.
+    """
     names = set_precision(model, "mixed")
     tapped = tf.keras.Model(model.inputs, [model.get_layer(name).output for name in names])
-    counts: dict[str, dict[str, int]] = {name: {"sums": 0, "rounded": 0, "greatest": 0} for name in names}
+    counts: dict[str, dict[str, float]] = {
+        name: {"sums": 0, "rounded": 0, "greatest": 0, "noise": 0.0} for name in names
+    }
     for images, _ in batches:
         for name, values in zip(names, tapped(images, training=True)):
             count = counts[name]
             sums = np.round(values.numpy())
             count["sums"] += sums.size
-            count["rounded"] += int((tf.cast(tf.cast(sums, tf.bfloat16), tf.float32).numpy() != sums).sum())
+            error = tf.cast(tf.cast(sums, tf.bfloat16), tf.float32).numpy() - sums
+            count["rounded"] += int((error != 0).sum())
+            noise = np.sqrt((error**2).mean((0, 1, 2))) / sums.std((0, 1, 2))
+            count["noise"] = max(count["noise"], round(float(noise.max()), 5))
             count["greatest"] = max(count["greatest"], int(np.abs(sums).max()))
     return counts
 

@@ -1,4 +1,4 @@
-"""Mixed precision that leaves a binary network exact: products of ±1 with ±1 in bfloat16 while a model trains."""
+"""Mixed precision for binary networks: products of ±1 with ±1 in bfloat16 while a model trains."""
 
 import contextlib
 import functools
