@@ -218,6 +218,11 @@ def test_links_lead_somewhere(page):
     assert [link for link in local if not (page.parent / link).exists()] == []
 
 
+def test_every_page_is_in_the_navigation_of_the_site():
+    entries = re.findall(r"\S+(?=\n)", text("mkdocs.yml"))
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in entries] == []
+
+
 def test_every_page_can_be_found():
     linked = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)\s#]+)", text("README.md"))}
     assert [page.name for page in (ROOT / "docs").glob("*.md") if page.resolve() not in linked] == []

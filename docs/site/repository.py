@@ -86,7 +86,7 @@ def _expanded(entry: Any, paths: list[str]) -> Any:
     if isinstance(entry, list):
         return [page for part in entry for page in _as_list(_expanded(part, paths))]
     matching = [path for path in paths if Path(path).match(entry)]
-    return matching if any(sign in entry for sign in "*[") else entry
+    return matching if "*" in entry else entry
 
 
 def _as_list(part: Any) -> list:
