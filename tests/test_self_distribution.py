@@ -58,6 +58,7 @@ UNSAVEABLE = {
     ("QuickNetSmall", ".h5"),
     ("MeliusNet22", ".keras"),
     ("MeliusNet22", ".h5"),
+    ("RealToBinaryNet", ".keras"),
     ("XNORNet", ".h5"),
 }
 
