@@ -372,7 +372,6 @@ def test_quantizers_that_stand_alone():
         ({"input_quantizer": "magnitude_aware_sign"}, {"activations", "weights", "sums"}, None),
         ({"kernel_quantizer": "magnitude_aware_sign"}, {"activations", "weights", "sums"}, None),
     ],
-    ids=str,
 )
 def test_what_is_no_sign_is_left_out_by_name(arguments, places, reason):
     model = tf.keras.Sequential([tf.keras.Input((9, 8, 3)), conv(4, **arguments, name="odd"), conv(2)])
