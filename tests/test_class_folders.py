@@ -12,7 +12,7 @@ from conftest import damaged_png, write_images
 from zookeeper import configure
 
 from sdbnn_larq.cli import main
-from sdbnn_larq.training import ImageFolder, PhotoFolder
+from sdbnn_larq.training import ImageFolder, Imagenette, PhotoFolder
 
 FOLDERS = pytest.mark.parametrize("kind", [ImageFolder, PhotoFolder])
 
@@ -311,3 +311,24 @@ def test_photographs_of_another_size_than_the_model_s_are_refused(class_folders,
     assert result.exit_code == 2
     assert "set `input_shape` for both" in result.output
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("parts", "found"), [((), "none"), (("train",), "train"), (("train", "val", "test"), "test")])
+def test_imagenette_has_two_parts(parts, found, tmp_path):
+    for part in parts or (".",):
+        write_images(tmp_path / part / "tench", count=3)
+        write_images(tmp_path / part / "golf ball", count=3)
+    dataset = data_of(Imagenette, tmp_path)
+    with pytest.raises(ValueError, match=rf"`directory` must have the parts train and val alone.* has .*{found}"):
+        _ = dataset.splits
+
+
+def test_imagenette_tests_on_what_is_called_val(tmp_path):
+    for part, count in (("train", 20), ("val", 3)):
+        for name in ("tench", "golf ball"):
+            write_images(tmp_path / part / name, count=count)
+    dataset = data_of(Imagenette, tmp_path)
+    assert dataset.class_names == ["golf ball", "tench"]
+    counts = {name: len(labels) for name, (_, labels) in dataset.splits.items()}
+    assert counts == {"train": 36, "validation": 4, "test": 6}
+    assert all(b"/val/" in path for path in dataset.splits["test"][0])

@@ -36,6 +36,7 @@ TASKS = [
 MUST_BE_GIVEN = {
     "folder": {"dataset.directory": "."},
     "fine_tune": {"dataset.directory": ".", "weights": "ResNet20/cifar10"},
+    "imagenette_resnet18": {"dataset.directory": "FOLDER"},
     "imagenet_resnet18_stage2": {"teacher.weights": "FILE"},
 }
 
@@ -47,9 +48,12 @@ def test_recipe_says_how_to_run_it(module):
 
 
 @pytest.mark.parametrize(("module", "task_class"), TASKS)
-def test_recipe_is_complete(module, task_class):
+def test_recipe_is_complete(module, task_class, tmp_path):
+    for name in ("train/red", "train/blue", "val/red", "val/blue"):
+        (tmp_path / name).mkdir(parents=True)
     task = task_class()
-    configure(task, MUST_BE_GIVEN.get(module.__name__.split(".")[-1], {}))
+    given = MUST_BE_GIVEN.get(module.__name__.split(".")[-1], {})
+    configure(task, {name: str(tmp_path) if value == "FOLDER" else value for name, value in given.items()})
     task.check()
     assert task.learning_rate_at(0) == getattr(task, "head_learning_rate", task.learning_rate)
     assert task.learning_rate_at(task.epochs) == pytest.approx(0, abs=1e-12)

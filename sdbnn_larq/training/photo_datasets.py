@@ -58,8 +58,9 @@ class Imagenette(PhotoFolder):
     def parts(self) -> dict[str, Path]:
         parts = super().parts
         if parts.keys() != {"train", "validation"}:
+            found = [path.name for path in parts.values() if path != Path(self.directory)]
             raise ValueError(
-                f"`directory` must have the parts train and val. Received: {os.fspath(self.directory)!r}, "
-                f"with {', '.join(sorted(path.name for path in parts.values()))}."
+                f"`directory` must have the parts train and val alone. Received: {os.fspath(self.directory)!r}, "
+                f"which has {', '.join(found) or 'none'}."
             )
         return {"train": parts["train"], "test": parts["validation"]}
