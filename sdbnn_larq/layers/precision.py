@@ -27,7 +27,8 @@ def mixed_products() -> Iterator[None]:
         ```python
         set_precision(model, "mixed")
         with mixed_products(), tf.GradientTape() as tape:
-            loss = loss_function(y, model(x, training=True))
+            probabilities = model(images, training=True)
+            loss = tf.keras.losses.sparse_categorical_crossentropy(labels, probabilities)
         gradients = tape.gradient(loss, model.trainable_variables)
         ```
     """
