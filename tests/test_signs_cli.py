@@ -86,9 +86,6 @@ def test_own_images(weights, photographs, tmp_path):
 @pytest.mark.slow
 def test_a_data_set(weights, tmp_path):
     fields = "test_fraction=0.05", "validation_fraction=0.05"
-    result = sdbnn("signs", "ResNet20", "--weights", weights, "--data", "Digits", *fields, "--output", tmp_path)
-    # The file is of a ResNet20 with another width: the architecture's name alone would not build it.
-    assert result.exit_code == 2
     result = sdbnn("signs", weights, "--data", "Digits", *fields, "--output", tmp_path)
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "signs.json").read_text("utf-8"))
