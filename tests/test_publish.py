@@ -27,7 +27,7 @@ def trained(tmp_path_factory):
     images, labels = digits.splits["train"]
     model = zoo.ResNet20(self_distribution="activation")
     model.compile(tf.keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    model.fit(normalize(images), labels, batch_size=32, verbose=0)
+    model.fit(normalize(images), labels, batch_size=32, epochs=3, verbose=0)
     path = tmp_path_factory.mktemp("trained") / "weights.safetensors"
     description = model.description.replace(preprocessing=digits.preprocessing, provenance={"task": "TrainDigits"})
     zoo.save_packed(model, path, description=description)
@@ -46,7 +46,7 @@ def catalogue(tmp_path, monkeypatch):
 
 
 def publish(trained, tag="digits", **changed):
-    options = {"dataset": "Digits", "data": "scikit-learn's digits", "recipe": "one epoch", "seed": 0} | changed
+    options = {"dataset": "Digits", "data": "scikit-learn's digits", "recipe": "three epochs", "seed": 0} | changed
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
     return sdbnn("publish", "ResNet20", "--weights", trained, "--tag", tag, *flags)
 
