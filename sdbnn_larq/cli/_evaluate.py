@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from zookeeper import configure
 from zookeeper.tf import Dataset
 
-from sdbnn_larq import zoo
+from sdbnn_larq import training, zoo
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.evaluation import evaluate as accuracy_of
 from sdbnn_larq.evaluation import load_network
-from sdbnn_larq.training import Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, TFDSPhotos
 
-DATASETS = {dataset.__name__: dataset for dataset in (Cifar10, Digits, ImageFolder, ImageNet, PhotoFolder, TFDSPhotos)}
+EXPORTED = [getattr(training, name) for name in training.__all__]
+DATASETS = {part.__name__: part for part in EXPORTED if isinstance(part, type) and issubclass(part, Dataset)}
 
 
 def test_set(dataset: str, config: Iterable[str]) -> Dataset:

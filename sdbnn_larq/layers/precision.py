@@ -144,9 +144,10 @@ def _train_step(step: Callable, data: Any) -> dict[str, tf.Tensor]:
 
 
 def has_bfloat16() -> bool:
-    """Whether this machine multiplies in bfloat16: a GPU is there, or a processor of x86 with the instructions."""
-    if tf.config.list_physical_devices("GPU"):
-        return True
+    """Whether this machine multiplies in bfloat16: its GPUs (from Ampere on), or else its processor."""
+    if gpus := tf.config.list_physical_devices("GPU"):
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+        return all(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
     try:
         flags = Path("/proc/cpuinfo").read_text().split()
     except OSError:

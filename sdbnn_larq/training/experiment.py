@@ -61,9 +61,7 @@ class TrainSDBNN(Experiment):
     seed: int = Field(0)
     deterministic: bool = Field(True)  # operations that give the same bits each time
     strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together
-    sign_statistics: int = Field(
-        0
-    )  # epochs from one look at the signs (`callbacks.SignStatistics`) to the next; 0 is none
+    sign_statistics: int = Field(0)  # epochs between looks (`callbacks.SignStatistics`); 0 is none
     checkpoint_steps: int = Field(0)  # also save every so many steps, not just after each epoch
     data_dir: Optional[str] = Field(None)  # reaches the data set
 
