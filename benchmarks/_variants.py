@@ -8,6 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from _result import print_result
+
 
 def compare(variants: Mapping[str, Sequence[str]], accuracy: str, description: str, runs: str) -> None:
     """The command line of a comparison; what is finished already is not run again.
@@ -48,7 +50,4 @@ def compare(variants: Mapping[str, Sequence[str]], accuracy: str, description: s
             for name, values in accuracies.items()
         }
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)

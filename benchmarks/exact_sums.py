@@ -7,9 +7,9 @@ even ones up to 512. This counts the sums that it does not hold, in a training f
 """
 
 import argparse
-import json
 import os
-from pathlib import Path
+
+from _result import print_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -64,10 +64,7 @@ def main() -> None:
     batches = pixels.shuffle(100, seed=0).map(lambda x, y: (normalize(x, preprocessing), y))
     layers = sums_by_layer(model, batches.take(options.images // 64))
     result = {"weights": options.weights, "images": options.images // 64 * 64, "layers": layers}
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ The ranges of the 8-bit stem are found on training images.
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
+from _result import print_result
 from zookeeper import configure
 
 from sdbnn_larq import convert, zoo
@@ -56,10 +56,7 @@ def main() -> None:
         "top1_percent": {name: round(100 * accuracy.share, 2) for name, accuracy in rows.items()},
         "images": rows["Keras"].images,
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ changes. It takes half an hour on two cores that it shares with other work.
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
 import tempfile
 from pathlib import Path
+
+from _result import print_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -116,10 +117,7 @@ def main() -> None:
         "accuracy of each seed": starts,
         "mean accuracy": {name: round(statistics.mean(values), 2) for name, values in starts.items()},
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from _result import print_result
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import sdbnn_larq  # noqa: F401, I001  (before TensorFlow)
@@ -75,10 +77,7 @@ def main() -> None:
         "accuracy of each seed": results,
         "mean accuracy": {name: round(statistics.mean(values), 2) for name, values in results.items()},
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

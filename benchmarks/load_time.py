@@ -6,12 +6,13 @@ Interleaved in one process: every round builds each once.
 """
 
 import argparse
-import json
 import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
+
+from _result import print_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -48,10 +49,7 @@ def main() -> None:
         "median_seconds": {name: round(statistics.median(values), 3) for name, values in seconds.items()},
         "median_ratio": round(ratio, 3),
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

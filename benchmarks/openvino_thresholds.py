@@ -7,11 +7,11 @@ is a constant threshold (what the export makes of the static form). One thread; 
 """
 
 import argparse
-import json
 
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
+from _result import print_result
 
 from sdbnn_larq.convert.openvino.emitters import constant, one_bit
 from sdbnn_larq.convert.openvino.run import core
@@ -68,11 +68,7 @@ def main() -> None:
             for form, values in times.items()
         },
     }
-    text = json.dumps(result, indent=1)
-    print(text)
-    if options.output:
-        with open(options.output, "w") as file:
-            file.write(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

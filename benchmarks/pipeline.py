@@ -6,11 +6,12 @@ Both feed the same compiled model, in turns; the figure is the median ratio. Als
 """
 
 import argparse
-import json
 import os
 import resource
 import statistics
 import time
+
+from _result import print_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -59,11 +60,7 @@ def main() -> None:
         "median_ratio": round(statistics.median(a / b for a, b in zip(rounds["pipeline"], rounds["same batch"])), 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        with open(options.output, "w") as file:
-            file.write(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

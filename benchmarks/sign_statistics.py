@@ -6,11 +6,11 @@ Times a look at 128 images and a few training steps in turn; the first look, whi
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
+
+from _result import print_result
 
 from sdbnn_larq import zoo
 from sdbnn_larq.callbacks import SignStatistics
@@ -68,10 +68,7 @@ def main() -> None:
             "highest": round(max(shares), 4),
         },
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

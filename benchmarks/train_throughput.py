@@ -7,7 +7,6 @@ once, the others asleep. Ratios are medians over the rounds. `--before DIR` adds
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from _interleaved import answer_rounds, interleave, median_ratio, spread
+from _result import print_result
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -128,10 +128,7 @@ def main() -> None:
         "machine": f"{processor()}, {os.cpu_count()} cores",
         "networks": {n: measure(n, variants, options) for n in options.network or NETWORKS},
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.output:
-        Path(options.output).write_text(text + "\n")
+    print_result(result, options.output)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq.analysis.figures import Place
-from sdbnn_larq.analysis.sites import KERNEL_QUANTIZERS, Kernel, Site, name_of
+from sdbnn_larq.analysis.sites import Kernel, Site, name_of
 from sdbnn_larq.analysis.tally import SMALLEST_SUMS, Batch, PlaceTally, count_place
 from sdbnn_larq.analysis.watch import watched
+from sdbnn_larq.layers.binary import KERNEL_QUANTIZERS
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,11 @@ import tensorflow as tf
 from larq.layers_base import BaseLayer
 
 from sdbnn_larq.layers import ActivationSelfDistribution
+from sdbnn_larq.layers.binary import KERNEL_QUANTIZERS
 from sdbnn_larq.quantizers import WeightSelfDistribution
 
 Quantizer = Callable[[tf.Tensor], tf.Tensor]
 
-KERNEL_QUANTIZERS = {
-    "kernel": "kernel_quantizer",
-    "depthwise_kernel": "depthwise_quantizer",
-    "pointwise_kernel": "pointwise_quantizer",
-}
 CLOSED = (BaseLayer, ActivationSelfDistribution, lq.quantizers.Quantizer)  # what is in them is theirs
 TRANSPOSED = (tf.keras.layers.Conv2DTranspose, tf.keras.layers.Conv3DTranspose)
 

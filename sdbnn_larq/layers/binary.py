@@ -4,6 +4,14 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+# What the kernels of Larq's layers are called, and the quantizers that read them.
+KERNEL_QUANTIZERS = {
+    "kernel": "kernel_quantizer",
+    "depthwise_kernel": "depthwise_quantizer",
+    "pointwise_kernel": "pointwise_quantizer",
+}
+QUANTIZERS = ("input_quantizer", *KERNEL_QUANTIZERS.values())
+
 
 def kernel_of(layer: tf.keras.layers.Layer) -> np.ndarray:
     """A layer's kernel as inference uses it: quantized where the layer quantizes it."""
@@ -37,8 +45,7 @@ def is_binary(layer: tf.keras.layers.Layer) -> bool:
 
 def should_be_binary(layer: tf.keras.layers.Layer) -> bool:
     """Whether a layer quantizes its inputs or its kernel and yet does not multiply 1 bit with 1 bit."""
-    quantizers = ("input_quantizer", "kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
-    return any(getattr(layer, name, None) is not None for name in quantizers) and not is_binary(layer)
+    return any(getattr(layer, name, None) is not None for name in QUANTIZERS) and not is_binary(layer)
 
 
 def one_bit_part(layer: tf.keras.layers.Layer, x: np.ndarray) -> np.ndarray:

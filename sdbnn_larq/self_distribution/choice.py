@@ -9,15 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq.layers import ActivationSelfDistribution
-from sdbnn_larq.layers.binary import takes_sign
+from sdbnn_larq.layers.binary import KERNEL_QUANTIZERS, QUANTIZERS, takes_sign
 from sdbnn_larq.quantizers import WeightSelfDistribution
-from sdbnn_larq.self_distribution.copying import QUANTIZERS, copied_quantizer, nodes
-
-KERNELS = {
-    "kernel_quantizer": "kernel",
-    "depthwise_quantizer": "depthwise_kernel",
-    "pointwise_quantizer": "pointwise_kernel",
-}
+from sdbnn_larq.self_distribution.copying import copied_quantizer, nodes
 
 
 def choose(
@@ -72,7 +66,7 @@ def choose(
 def one_bit_quantizers(layer: tf.keras.layers.Layer) -> list[str]:
     """The names of a layer's quantizers that give the sign of a kernel, or its sign times a scale."""
     found = []
-    for name, kernel in KERNELS.items():
+    for kernel, name in KERNEL_QUANTIZERS.items():
         quantizer = getattr(layer, name, None)
         if quantizer is not None and _gives_scaled_sign(quantizer, getattr(layer, kernel).shape.rank):
             found.append(name)

@@ -7,7 +7,7 @@ import larq as lq
 import tensorflow as tf
 from tf_keras.src.engine import functional  # what `tf.keras.models.clone_model` is made of
 
-QUANTIZERS = ("input_quantizer", "kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+from sdbnn_larq.layers.binary import QUANTIZERS
 
 
 def is_network(layer: tf.keras.layers.Layer) -> bool:

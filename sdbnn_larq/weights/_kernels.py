@@ -5,13 +5,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq.layers.binary import KERNEL_QUANTIZERS
 from sdbnn_larq.weights.names import variable
-
-QUANTIZERS = {
-    "kernel": "kernel_quantizer",
-    "depthwise_kernel": "depthwise_quantizer",
-    "pointwise_kernel": "pointwise_quantizer",
-}
 
 
 def one_bit_quantizers(model: tf.keras.Model, weights: Mapping[str, tf.Variable]) -> dict[str, Callable]:
@@ -19,7 +14,7 @@ def one_bit_quantizers(model: tf.keras.Model, weights: Mapping[str, tf.Variable]
     names = {id(weight): name for name, weight in weights.items()}
     found: dict[str, Callable] = {}
     for layer in model._flatten_layers():
-        for kernel, attribute in QUANTIZERS.items():
+        for kernel, attribute in KERNEL_QUANTIZERS.items():
             quantizer, weight = getattr(layer, attribute, None), getattr(layer, kernel, None)
             if quantizer is not None and weight is not None and getattr(quantizer, "precision", None) == 1:
                 found[names[id(variable(weight))]] = quantizer
