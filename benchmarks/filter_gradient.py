@@ -2,7 +2,7 @@
 
     python benchmarks/filter_gradient.py
 
-`layers.symmetric_padding` takes the products where they are faster: many channels of few pixels.
+`SymmetricQuantConv2D` takes the products where they are faster: many channels of few pixels.
 """
 
 import os
@@ -14,7 +14,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import sdbnn_larq  # noqa: F401, I001  (before TensorFlow)
 import tensorflow as tf
 
-from sdbnn_larq.layers import symmetric_padding
+from sdbnn_larq.layers.filter_gradient import convolution_of_many_channels
 
 SHAPES = [
     (64, 32, 64, 64),
@@ -44,7 +44,7 @@ def main() -> None:
 
         ways = {
             "operation": tf.function(lambda run=gradient: run(lambda a, b: tf.nn.conv2d(a, b, 1, "SAME"))),
-            "products": tf.function(lambda run=gradient: run(symmetric_padding.convolution_of_many_channels)),
+            "products": tf.function(lambda run=gradient: run(convolution_of_many_channels)),
         }
         times: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(8):

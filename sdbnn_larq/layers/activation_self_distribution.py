@@ -1,7 +1,5 @@
 """Activation Self-Distribution: a shift of each channel, computed from the activations themselves."""
 
-import math
-
 import larq as lq
 import tensorflow as tf
 
@@ -19,19 +17,6 @@ class _StaticShift(tf.keras.layers.Layer):
 
     def call(self, inputs):
         return tf.sigmoid(self.beta)
-
-
-@tf.custom_gradient
-def _with_mean(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """`x` and its mean over all but batch and channels, with a gradient that takes one pass over memory for both."""
-    axes = list(range(1, x.shape.rank - 1))
-
-    def grad(dx, dmean):
-        for axis in axes:
-            dmean = tf.expand_dims(dmean, axis)
-        return dx + dmean / math.prod(x.shape[axis] for axis in axes)
-
-    return (tf.identity(x), tf.reduce_mean(x, axes)), grad
 
 
 @lq.utils.register_keras_custom_object
@@ -127,14 +112,11 @@ class ActivationSelfDistribution(tf.keras.Model):
         """The layers inside, each before those that it contains."""
         return list(self._flatten_layers(include_self=False))
 
-    def call(self, inputs, training=None):
+    def call(self, inputs):
         if self.mode == "static":
             return inputs + self.shift(inputs)
         rank = inputs.shape.rank
-        if training is True and rank > 2 and inputs.shape[1:].is_fully_defined():
-            inputs, mean = _with_mean(inputs)
-        else:
-            mean = tf.reduce_mean(inputs, axis=list(range(1, rank - 1))) if rank > 2 else inputs
+        mean = tf.reduce_mean(inputs, axis=list(range(1, rank - 1))) if rank > 2 else inputs
         shift = self.shift(mean)
         return inputs + tf.reshape(shift, [-1, *[1] * (rank - 2), shift.shape[-1]])
 

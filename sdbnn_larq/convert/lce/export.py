@@ -117,7 +117,7 @@ class _DenseAsConvolution(lq.layers.QuantDense):
 class _ShiftOfRank4(ActivationSelfDistribution):
     """Activation Self-Distribution that keeps the rank: the converter drops a reshape, and batches of 1 with it."""
 
-    def call(self, inputs, training=None):
+    def call(self, inputs):
         if self.mode == "static" or inputs.shape.rank != 4:
             return super().call(inputs)
         squeeze, excite = self.shift.weights
