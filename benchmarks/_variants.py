@@ -11,7 +11,9 @@ from pathlib import Path
 from _result import print_result
 
 
-def compare(variants: Mapping[str, Sequence[str]], accuracy: str, description: str, runs: str) -> None:
+def compare(
+    variants: Mapping[str, Sequence[str]], accuracy: str, description: str, runs: str, data: str = "data_dir"
+) -> None:
     """The command line of a comparison; what is finished already is not run again.
 
     # Arguments
@@ -20,9 +22,10 @@ def compare(variants: Mapping[str, Sequence[str]], accuracy: str, description: s
         accuracy: entry of the report that is compared.
         description: of the command.
         runs: default folder of the runs.
+        data: field that gets `--data-dir`.
     """
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data-dir", required=True, help="where tensorflow-datasets keeps cifar10")
+    parser.add_argument("--data-dir", required=True, help=f"folder of the images, for `{data}`")
     parser.add_argument("--runs", default=runs, help="folder of the runs")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", nargs="+", choices=variants, default=list(variants), metavar="NAME")
@@ -34,7 +37,7 @@ def compare(variants: Mapping[str, Sequence[str]], accuracy: str, description: s
         for name in options.variants:
             folder = Path(options.runs, f"{name}-{seed}")
             recipe = [field.format(seed=seed, runs=options.runs) for field in variants[name]]
-            fields = [f"seed={seed}", f"data_dir={options.data_dir}", f"output_dir={folder}"]
+            fields = [f"seed={seed}", f"{data}={options.data_dir}", f"output_dir={folder}"]
             command = [sys.executable, "-m", "sdbnn_larq.cli", "train", *recipe, *fields]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             report = json.loads((folder / "report.json").read_text())

@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq._files import atomic_file
+from sdbnn_larq._memory import releasing_graphs
 
 # Sizes of image at which nothing is smaller than 3×3 pixels, of which Larq Compute Engine has wrong convolutions.
 NETWORKS = {
@@ -124,7 +125,7 @@ CHECKS: dict[str, Callable[[Build, Path], bool]] = {
 
 def outcome(check: Callable[[Build, Path], bool], build: Build) -> str:
     """An empty string, or what went wrong."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None):
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(None), releasing_graphs():
         try:
             return "" if check(build, Path(folder)) else "another result"
         except Exception as error:  # whatever Keras and the runtimes raise

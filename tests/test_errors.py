@@ -90,7 +90,7 @@ def test_zookeepers_errors_have_no_colors(fields, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-", ">&-"])
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", "<&-", ">&-"])
 def test_closed_streams(closed, tmp_path):
     """A file that is opened next must not become the closed stream, and get what libraries write there."""
     code = f"{COMMAND} models '*18*' {closed}; echo $?"
@@ -118,12 +118,8 @@ def test_interrupt_before_training(seconds, tmp_path):
 
 def test_interrupt_of_another_command(monkeypatch):
     monkeypatch.setattr("sdbnn_larq.cli._models.print_models", lambda *args: os.kill(os.getpid(), signal.SIGINT))
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
-    try:
-        result = CliRunner().invoke(main, ["models"])
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    result = CliRunner().invoke(main, ["models"])
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert result.exit_code == 130
     assert result.output == ""
 

@@ -14,6 +14,8 @@ from sdbnn_larq.preprocessing import mean_and_scale, normalize
 # isort: split
 import larq as lq  # needs the Keras that sdbnn_larq chooses
 
+pytestmark = pytest.mark.usefixtures("memory_of_a_test")
+
 MODULES = {"lce": "larq_compute_engine", "openvino": "openvino"}
 SUFFIXES = {"lce": ".tflite", "openvino": ".xml"}
 

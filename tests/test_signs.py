@@ -13,6 +13,8 @@ from sdbnn_larq import analysis, zoo
 from sdbnn_larq.layers import ActivationSelfDistribution, SymmetricQuantConv2D, set_precision
 from sdbnn_larq.quantizers import WeightSelfDistribution
 
+pytestmark = pytest.mark.usefixtures("memory_of_a_test")
+
 IMAGES = np.random.default_rng(0).normal(size=(23, 9, 8, 3)).astype(np.float32)
 BOTH = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
 

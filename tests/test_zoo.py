@@ -11,6 +11,8 @@ from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 from sdbnn_larq.quantizers import EDESign, WeightSelfDistribution
 from sdbnn_larq.zoo.resnet20 import ResNet20Factory
 
+pytestmark = pytest.mark.usefixtures("memory_of_a_test")
+
 # Parameters; size of the images; classes; last feature map of a 64×64 image; self-distribution convolutions
 ZOO = {
     "CifarResNet18": (11_320_650, 32, 10, (8, 8, 512), 16),

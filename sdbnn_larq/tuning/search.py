@@ -1,7 +1,6 @@
 """The search: each trial is a training of its own, judged on the validation split."""
 
 import contextlib
-import gc
 import hashlib
 import json
 import math
@@ -17,6 +16,7 @@ from zookeeper import configure
 from sdbnn_larq._errors import is_foreseen, one_line
 from sdbnn_larq._files import atomic_file
 from sdbnn_larq._lock import locked
+from sdbnn_larq._memory import releasing_graphs
 from sdbnn_larq.training import TrainSDBNN
 from sdbnn_larq.tuning._keras_tuner import keras_tuner
 from sdbnn_larq.tuning.space import Choice, Range, fields_of, read_field
@@ -68,11 +68,11 @@ class TaskTuner(keras_tuner.Tuner):
         super().__init__(**kwargs)
         self.search_of, self.callbacks = search, callbacks
 
+    @releasing_graphs()
     def run_trial(self, trial):
         drawn = trial.hyperparameters.values
         search = self.search_of
         tf.keras.backend.clear_session()
-        gc.collect()
         task = search.task(fields_of(search.space, drawn), drawn.get("tuner/epochs"))
         history = tf.keras.callbacks.History()
         try:
