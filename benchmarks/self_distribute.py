@@ -150,9 +150,11 @@ def main() -> None:
         for name in options.networks
     }
     described = {
-        name: {"images": budget.images, "epochs": budget.epochs, "batch": budget.batch, "width": options.width}
+        name: {"images": budget.images, "epochs": budget.epochs, "batch": budget.batch}
         for name, budget in budgets.items()
     }
+    if "BinaryNet" in described:
+        described["BinaryNet"]["width"] = options.width
     result = json.loads(output.read_text()) if output.exists() else {"budgets": {}, "runs": {}}
     for name, fields in described.items():
         if result["budgets"].setdefault(name, fields) != fields:
