@@ -14,6 +14,8 @@ def releasing_graphs() -> Iterator[None]:
     TensorFlow registers each call of a custom gradient in a graph, and thus each 1-bit layer of each model and traced
     function, under a name of its own and for good. The entry keeps the graph, and the graph the variables that it
     reads. `tf.keras.backend.clear_session` does not know of them.
+
+    No other thread may trace a function meanwhile: it would lose its gradients.
     """
     gradients = ops.gradient_registry._registry
     before = set(gradients)

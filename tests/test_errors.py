@@ -90,7 +90,7 @@ def test_zookeepers_errors_have_no_colors(fields, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-", "<&-", ">&-"])
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-", "<&-", ">&-"])
 def test_closed_streams(closed, tmp_path):
     """A file that is opened next must not become the closed stream, and get what libraries write there."""
     code = f"{COMMAND} models '*18*' {closed}; echo $?"

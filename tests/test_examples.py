@@ -45,7 +45,7 @@ def examples():
 def test_example(code, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(photographs / "china" / "0.jpg", "photo.jpg")
-    model = None
+    model = None  # where an example builds its own, and from nothing
     if not re.search(r"^model = (?!.*\bmodel\b)", code, re.MULTILINE):
         model = zoo.ResNet20()
         model.compile("sgd", "sparse_categorical_crossentropy")

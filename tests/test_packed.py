@@ -231,7 +231,7 @@ LARQ_ZOO = [
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LARQ_ZOO)
 def test_larq_zoo_round_trip(tmp_path, name):
-    """Larq-zoo's networks predict the same to the last bit, and stores no 1-bit kernel in full."""
+    """Larq-zoo's networks predict the same to the last bit, and store no 1-bit kernel in full."""
     build = getattr(larq_zoo.sota, name, None) or getattr(larq_zoo.literature, name)
     size = 224 if name == "XNORNet" else 64  # a smaller one is nothing after its poolings
     model, copy = (build(weights=None, input_shape=(size, size, 3), num_classes=10) for _ in range(2))
