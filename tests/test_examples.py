@@ -45,8 +45,9 @@ def examples():
 def test_example(code, photographs, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copy(photographs / "china" / "0.jpg", "photo.jpg")
-    model = None  # where an example builds its own, and from nothing
-    if not re.search(r"^model = (?!.*\bmodel\b)", code, re.MULTILINE):
+    model = None
+    first = re.search(r"^.*\bmodel\b.*$", code, re.MULTILINE)
+    if first and not re.match(r"model = (?!.*\bmodel\b)", first[0]):  # which an example does not build itself
         model = zoo.ResNet20()
         model.compile("sgd", "sparse_categorical_crossentropy")
     images, labels = tf.random.normal((2, 32, 32, 3)), np.arange(2)

@@ -226,3 +226,18 @@ def test_every_page_is_in_the_navigation_of_the_site():
 def test_every_page_can_be_found():
     linked = {(ROOT / link).resolve() for link in re.findall(r"\]\(([^)\s#]+)", text("README.md"))}
     assert [page.name for page in (ROOT / "docs").glob("*.md") if page.resolve() not in linked] == []
+
+
+def test_documented_benchmarks_have_their_options():
+    sources = [*PAGES, *(path for folder in ("sdbnn_larq", "benchmarks") for path in (ROOT / folder).rglob("*.py"))]
+    commands = {
+        command
+        for path in sources
+        for command in re.findall(r"python (benchmarks/\w+\.py(?: +[^`\n]*)?)", path.read_text("utf-8"))
+    }
+    assert len(commands) > 20
+    shared = text("benchmarks/_variants.py")
+    for command in commands:
+        script, *words = command.split()
+        known = text(script) + shared
+        assert [word for word in words if word.startswith("--") and f'"{word}"' not in known] == [], command

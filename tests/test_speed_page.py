@@ -1,0 +1,37 @@
+"""The page on training speed says what its benchmarks measured."""
+
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LINES = (ROOT / "docs/speed.md").read_text("utf-8").splitlines()
+ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in LINES if line.startswith("|")]
+
+
+def figures(name):
+    return json.loads((ROOT / f"benchmarks/{name}.json").read_text())
+
+
+def test_throughput():
+    networks = figures("train_throughput")["networks"]
+    head = [f"{name}, b{network['batch']}" for name, network in networks.items()]
+    table = ROWS[ROWS.index(["", *head]) + 2 :]
+    expected = {
+        variant: [
+            f"{network['images_per_second'][variant]['median']:.0f} ({network['ratio to PyTorch eager'][variant]:.2f})"
+            for network in networks.values()
+        ]
+        for variant in networks["ResNet20"]["images_per_second"]
+    }
+    for reference in ("float32", "before", "plain binary, mixed"):
+        ratios = [f"{network[f'ratio to {reference}']['mixed']:.2f}" for network in networks.values()]
+        expected[f"mixed / {reference}"] = ratios
+    assert {row[0]: row[1:] for row in table[: len(expected)]} == expected
+
+
+def test_two_processes():
+    for name, network in figures("two_processes")["networks"].items():
+        one, *others = network["ratio_to_one_process"]
+        expected = [str(network["batch"]), f"{network['images_per_second'][one]['median']:.0f} images/s"]
+        expected += [f"× {network['ratio_to_one_process'][other]:.2f}" for other in others]
+        assert [name, *expected] in ROWS
