@@ -35,3 +35,20 @@ def test_two_processes():
         expected = [str(network["batch"]), f"{network['images_per_second'][one]['median']:.0f} images/s"]
         expected += [f"× {network['ratio_to_one_process'][other]:.2f}" for other in others]
         assert [name, *expected] in ROWS
+
+
+def test_small_batches():
+    found = figures("small_batches")
+    for name, spread in found["milliseconds_a_step"].items():
+        assert [name, f"{spread['median']:.1f}", f"{found['ratio_to_the_recipe'][name]:.2f}"] in ROWS
+
+
+def test_scaling():
+    epochs = figures("scaling")["epochs"]
+    for images, batch in {(row["images"], row["batch"]) for row in epochs}:
+        cells = [f"{images:,}", str(batch)]
+        for row in sorted(epochs, key=lambda row: row["processes"]):
+            if (row["images"], row["batch"]) == (images, batch):
+                cells += [f"{row['seconds']:.1f} s", f"{row['images_per_second']:.0f}"]
+                cells += [f"{row['MiB_per_process']:,} MiB"]
+        assert cells in ROWS
