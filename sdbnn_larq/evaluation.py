@@ -1,10 +1,12 @@
 """A trained network on images: what the command line and a notebook both call."""
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,15 +26,37 @@ Network: TypeAlias = Any  # a Keras model, or `convert.ExportedModel`
 
 @dataclass(frozen=True)
 class Accuracy:
-    """How many images of a whole test set a network classifies correctly."""
+    """What a network decides on a whole test set.
 
-    right: int
-    images: int
+    # Attributes
+        confusion: integers `(classes, classes)`: how many images of each class, by row, are taken for each, by column.
+    """
+
+    confusion: np.ndarray
+
+    @property
+    def right(self) -> int:
+        """Images that are classified correctly."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def images(self) -> int:
+        return int(self.confusion.sum())
 
     @property
     def share(self) -> float:
-        """From 0 to 1."""
+        """Of the images, those that are classified correctly; from 0 to 1."""
         return self.right / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of `share`: what other images of the same kind would give, for these weights."""
+        n, z = self.images, NormalDist().inv_cdf(0.975)
+        middle, half = (
+            self.share + z * z / (2 * n),
+            z * math.sqrt(self.share * (1 - self.share) / n + (z / (2 * n)) ** 2),
+        )
+        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
 
 
 def load_network(name: str, weights: str | os.PathLike | None = None, *, precision: str = "f32") -> Network:
@@ -105,12 +129,13 @@ def predict(network: Network, images: Sequence[Any], runtime: str = "keras") -> 
     return np.concatenate([run(inputs[i : i + BATCH]) for i in range(0, len(inputs), BATCH)])
 
 
-def evaluate(network: Network, dataset: Dataset) -> Accuracy:
+def evaluate(network: Network, dataset: Dataset, run: Callable[[np.ndarray], np.ndarray] | None = None) -> Accuracy:
     """The accuracy of a network on a whole test set.
 
     # Arguments
         network: with a description.
         dataset: one of `sdbnn_larq.training`, configured.
+        run: computes the network's outputs for a batch of images in another way; by default the network does.
 
     # Raises
         ValueError: if the data set's classes are not the network's.
@@ -119,13 +144,32 @@ def evaluate(network: Network, dataset: Dataset) -> Accuracy:
     _check_classes(description, network.output_shape[-1], dataset)
     takes_pixels = getattr(network, "dtype", None) == np.uint8
     preprocessing = known_preprocessing(description)
-    run, right, count = runner(network), 0, 0
+    run = run or runner(network)
+    confusion = np.zeros((dataset.num_classes, dataset.num_classes), int)
     data, _ = pixel_batches(dataset, "test", description.input_shape, preprocessing, BATCH)
     for pixels, labels in readable(data):
         inputs = pixels if takes_pixels else normalize(pixels, preprocessing)
-        right += int(np.sum(np.argmax(run(inputs), axis=-1) == labels))
-        count += len(labels)
-    return Accuracy(right, count)
+        np.add.at(confusion, (labels, np.argmax(run(inputs), axis=-1)), 1)
+    return Accuracy(confusion)
+
+
+def at_size(network: tf.keras.Model, size: int) -> tf.keras.Model:
+    """The same network for square images of another size.
+
+    # Arguments
+        network: of a registered architecture, with a description.
+        size: pixels of a side.
+
+    # Raises
+        ValueError: if the network is an exported file, which takes images of one size.
+    """
+    if not isinstance(network, tf.keras.Model):
+        raise ValueError("--input-size must be left out for an exported file, which takes images of one size.")
+    description = describe(network).replace(input_shape=(size, size, 3))
+    other = zoo.build(description)
+    other.description = description
+    other.set_weights(network.get_weights())
+    return other
 
 
 def _check_classes(description: NetworkDescription, outputs: int, dataset: Dataset) -> None:

@@ -4,7 +4,14 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+
+from sdbnn_larq.cli._benchmark import _untrained
+from sdbnn_larq.layers.binary import is_binary, kernel_of
+
+for module in ("larq_compute_engine", "openvino", "nncf"):
+    pytest.importorskip(module)
 
 NAMES = [
     "Keras",
@@ -27,14 +34,19 @@ def sdbnn(*arguments, cwd):
 
 @pytest.mark.slow
 def test_benchmark(tmp_path):
-    for module in ("larq_compute_engine", "openvino", "nncf", "matplotlib"):
-        pytest.importorskip(module)
-    options = ["--rounds", 2, "--batch", 2, "--output", tmp_path / "result.json"]
-    process = sdbnn("benchmark", "ResNet20", *options, cwd=tmp_path)
+    """Of trained weights, whose accuracy in each runtime is what `sdbnn evaluate` counts; the trained twin's too."""
+    for name, fields in (("network", []), ("twin", ["model.binary=False"])):
+        process = sdbnn("train", "Digits", "epochs=1", f"output_dir={name}", *fields, cwd=tmp_path)
+        assert process.returncode == 0, process.stderr
+    network, twin = "network/weights.safetensors", "twin/weights.safetensors"
+    options = ["--dataset", "Digits", "--twin", twin, "--rounds", 2, "--batch", 2, "--output", "result.json"]
+    process = sdbnn("benchmark", network, *options, cwd=tmp_path)
     assert process.returncode == 0, process.stderr
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "result.png"]
+    assert sorted(path.name for path in tmp_path.glob("*.*")) == ["result.json", "result.png"]
     assert (tmp_path / "result.png").read_bytes().startswith(b"\x89PNG")
     result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["network"], result["weights"]) == ("ResNet20", "weights.safetensors")
+    assert result["images"] == "256 training images of Digits"
     assert [row["name"] for row in result["rows"]] == NAMES
     for row in result["rows"]:
         assert row["name"] in process.stdout
@@ -49,11 +61,36 @@ def test_benchmark(tmp_path):
     assert result["machine"]["processor"]
     assert "OpenVINO against float32 twin, OpenVINO: " in process.stdout
 
+    top1 = {row["name"]: row["top1"] for row in result["rows"]}
+    for name, weights in (("Keras", network), ("float32 twin, OpenVINO", twin)):
+        assert f"{top1[name]:.2%} of 359" in sdbnn("evaluate", weights, cwd=tmp_path).stdout
+    assert abs(top1["LCE"] - top1["Keras"]) < 0.01
+    assert top1["float32 twin, TFLite"] == top1["float32 twin, OpenVINO"]
+    assert {row["test_images"] for row in result["rows"]} == {359}
+
+    for arguments, message in (
+        ([network, "--twin", network], "--twin must be weights of ResNet20 with binary=False"),
+        ([network, "--input-size", 64], "--input-size must be left out"),
+    ):
+        process = sdbnn("benchmark", *arguments, "--output", "y.json", cwd=tmp_path)
+        assert process.returncode == 2, process.stderr
+        assert message in process.stderr.splitlines()[-1]
+        assert not (tmp_path / "y.json").exists()
+
+
+def test_random_weights_have_both_signs():
+    model = _untrained("ResNet18", 64)
+    assert model.input_shape == (None, 64, 64, 3)
+    for layer in filter(is_binary, model.layers):
+        assert 0.4 < np.mean(kernel_of(layer) > 0) < 0.6
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["ResNet20", "--output", "x.json", "--dataset", "Digits"], "A test set must be given with trained weights"),
+        (["ResNet20/nothing", "--output", "x.json"], "nothing"),
         (["ResNet20", "--output", "missing/x.json"], "missing/x.json"),
         (["ResNet20", "--output", "x.txt"], "`path` must end in .json"),
         (["ResNet21", "--output", "x.json"], "Did you mean ResNet20?"),
@@ -61,8 +98,6 @@ def test_benchmark(tmp_path):
     ],
 )
 def test_bad_input_is_one_line(arguments, message, tmp_path):
-    for module in ("larq_compute_engine", "openvino", "nncf", "matplotlib"):
-        pytest.importorskip(module)
     process = sdbnn("benchmark", *arguments, cwd=tmp_path)
     assert process.returncode == 2, process.stderr
     assert message in process.stderr.splitlines()[-1]

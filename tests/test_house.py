@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import re
 import sys
 from configparser import ConfigParser
@@ -14,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 import sdbnn_larq
 from sdbnn_larq import training, zoo
+from sdbnn_larq.cli._card import render
 from sdbnn_larq.convert.targets import TARGETS
 from sdbnn_larq.weights import published
 from sdbnn_larq.zoo._factory import SDBNNFactory
@@ -139,6 +141,7 @@ def documented(function, sections: set[str]) -> None:
 
 WITHOUT_RECIPE = {"ResNet34", "FloatResNet34"}  # the paper gives none for the first; the second is a teacher
 ARCHITECTURES = [zoo.architecture(name) for name in zoo.__all__ if name in zoo.registry._ARCHITECTURES]
+PUBLISHED = [entry for found in ARCHITECTURES for entry in published(found.name)]
 RECIPES = sorted(path for path in (ROOT / "sdbnn_larq/recipes").glob("*.py") if path.stem != "__init__")
 
 
@@ -192,7 +195,7 @@ def test_recipe_is_in_the_table(path):
     assert "data_dir=DIR" not in command or "data_dir=DIR" in row
 
 
-@pytest.mark.parametrize("entry", [e for found in ARCHITECTURES for e in published(found.name)], ids=lambda e: e.name)
+@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda e: e.name)
 def test_published_weights_are_in_the_tables(entry):
     card = f"{entry.description.architecture}_{entry.tag}.md".lower()
     (row,) = [line for line in text("zoo/README.md").splitlines() if f"[`{entry.name}`]({card})" in line]
@@ -202,6 +205,18 @@ def test_published_weights_are_in_the_tables(entry):
     for path in ("README.md", "docs/weights.md"):
         assert f"`{entry.name}`](" in text(path)
         assert f"{entry.accuracy:.2f} %" in text(path)
+
+
+@pytest.mark.parametrize("entry", PUBLISHED, ids=lambda e: e.name)
+def test_every_number_of_a_card_is_in_a_committed_file(entry):
+    """The generated part is what the figures and the catalogue give; what is added repeats them, or the authors'."""
+    stem = f"{entry.description.architecture}_{entry.tag}".lower()
+    known, card = json.loads(text(f"zoo/{stem}.json")), text(f"zoo/{stem}.md")
+    generated = render(entry, known, stem)
+    assert card.startswith(generated)
+    assert (known["images"], round(100 * known["right"] / known["images"], 2)) == (entry.images, entry.accuracy)
+    said = generated + text("docs/models.md")
+    assert [share for share in re.findall(r"[\d.]+ %", card[len(generated) :]) if share not in said] == []
 
 
 def test_the_version_has_its_changes():

@@ -1,16 +1,15 @@
 """From a trained network to published weights, whose accuracy the command line recomputes."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
-import tensorflow as tf
 from click.testing import CliRunner
-from zookeeper import configure
 
 from sdbnn_larq import zoo
 from sdbnn_larq.cli import main
-from sdbnn_larq.training import Digits
-from sdbnn_larq.training.preprocessing import normalize
+from sdbnn_larq.evaluation import Accuracy
 from sdbnn_larq.weights import catalogue as _catalogue
 
 
@@ -18,20 +17,17 @@ def sdbnn(*arguments):
     return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
+NETWORK = "model.self_distribution=activation"  # a description with an argument of its own
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A packed file of ResNet-20 without weight self-distribution after an epoch of digits."""
-    tf.keras.utils.set_random_seed(0)
-    digits = Digits()
-    configure(digits, {})
-    images, labels = digits.splits["train"]
-    model = zoo.ResNet20(self_distribution="activation")
-    model.compile(tf.keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
-    model.fit(normalize(images), labels, batch_size=32, epochs=3, verbose=0)
-    path = tmp_path_factory.mktemp("trained") / "weights.safetensors"
-    description = model.description.replace(preprocessing=digits.preprocessing, provenance={"task": "TrainDigits"})
-    zoo.save_packed(model, path, description=description)
-    return path
+def runs(tmp_path_factory):
+    """Folders of finished runs: of a 1-bit network and of its float twin."""
+    folder = tmp_path_factory.mktemp("runs")
+    for name, fields in (("binary", ["epochs=2"]), ("twin", ["epochs=1", "model.binary=False"])):
+        result = sdbnn("train", "Digits", NETWORK, *fields, f"output_dir={folder / name}")
+        assert result.exit_code == 0, result.output
+    return folder
 
 
 @pytest.fixture
@@ -45,17 +41,19 @@ def catalogue(tmp_path, monkeypatch):
     _catalogue._read.cache_clear()
 
 
-def publish(trained, tag="digits", **changed):
-    options = {"dataset": "Digits", "data": "scikit-learn's digits", "recipe": "three epochs", "seed": 0} | changed
-    flags = [part for name, value in options.items() for part in (f"--{name}", value)]
-    return sdbnn("publish", "ResNet20", "--weights", trained, "--tag", tag, *flags)
+def publish(runs, *arguments, tag="digits", **changed):
+    options = {"run": runs / "binary", "data": "scikit-learn's digits", "recipe": "two epochs", "seed": 0} | changed
+    flags = [part for name, value in options.items() if value is not None for part in (f"--{name}", value)]
+    return sdbnn("publish", "ResNet20", "--tag", tag, *flags, *arguments)
 
 
 @pytest.mark.slow
-def test_what_is_published_can_be_recomputed_and_used(trained, catalogue):
-    result = publish(trained)
+def test_what_is_published_can_be_recomputed_and_used(runs, catalogue):
+    result = publish(runs, "--input-size", 48, twin=runs / "twin")
     assert result.exit_code == 0, result.output
-    files = ["registry.json", "resnet20_digits.safetensors", "zoo/resnet20_digits.md"]
+    stem = "zoo/resnet20_digits"
+    ends = [".json", ".md", "_confusion.png", "_curves.png", "_history.csv"]
+    files = ["registry.json", "resnet20_digits.safetensors", *(f"{stem}{end}" for end in ends)]
     assert sorted(str(path.relative_to(catalogue)) for path in catalogue.rglob("*.*")) == files
     (entry,) = json.loads((catalogue / "registry.json").read_text())
     assert entry["images"] == 359
@@ -66,24 +64,54 @@ def test_what_is_published_can_be_recomputed_and_used(trained, catalogue):
         assert f"{entry['accuracy']:.2f}% of 359 test images of Digits" in sdbnn("evaluate", *command).output
     assert f"ResNet20/digits: {entry['accuracy']:.2f}% of 359" in sdbnn("models", "--pretrained").output
     assert sdbnn("models", "--pretrained", "VGG*").output == ""
-    assert f"**{entry['accuracy']:.2f} %**" in (catalogue / "zoo" / "resnet20_digits.md").read_text("utf-8")
     assert zoo.list_models(pretrained=True) == ["ResNet20/digits"]
     assert zoo.load("ResNet20/digits").description == zoo.describe("ResNet20/digits")
     zoo.ResNet20(weights="digits", self_distribution="activation")
     with pytest.raises(ValueError, match="`self_distribution` must be 'activation', with which the weights"):
         zoo.ResNet20(weights="digits")
 
-    assert publish(trained, seed=2).exit_code == 0
+    card, known = (catalogue / f"{stem}.md").read_text("utf-8"), json.loads((catalogue / f"{stem}.json").read_text())
+    report, twin = (json.loads((runs / name / "report.json").read_text()) for name in ("binary", "twin"))
+    assert f"**{entry['accuracy']:.2f} %**" in card
+    assert sum(map(sum, known["confusion"])) == known["images"] == 359
+    assert sum(row[i] for i, row in enumerate(known["confusion"])) == known["right"]
+    assert round(100 * known["right"] / 359, 2) == entry["accuracy"]
+    assert f"| 1-bit | 0 | 2 | {report['seconds'] / 3600:.2f} |" in card
+    assert f"| {100 * report['test_accuracy']:.2f} % |" in card
+    assert f"| {100 * twin['test_accuracy']:.2f} % |" in card
+
+    larger = sdbnn("evaluate", "ResNet20/digits", "--input-size", 48).output
+    assert f"{known['percent_at_size']['48']:.2f}% of 359" in larger
+    assert f"48×48 pixels: {known['percent_at_size']['48']:.2f} %" in card
+
+    assert publish(runs, seed=2).exit_code == 0
     assert [(e.tag, e.description.provenance["seeds"]) for e in _catalogue.published()] == [("digits", [2])]
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
-    [({"dataset": "Nothing"}, "`dataset`"), ({"half": "nothing"}, "`half`"), ({"card": "no/a.md"}, "--card")],
+    [
+        ({"dataset": "Nothing"}, "`dataset`"),
+        ({"half": "nothing"}, "`half`"),
+        ({"card": "no/a.md"}, "--card"),
+        ({"run": None}, "--weights or --run must be given"),
+        ({"twin": "binary"}, "'self_distribution': 'activation', 'binary': False}, for (32, 32, 3). Received: "),
+        ({"twin": "nowhere"}, "A run must be finished"),
+        ({"benchmark": "resnet18.json"}, "--benchmark must be a file of ResNet20 with these weights on this test set"),
+    ],
 )
 @pytest.mark.slow
-def test_nothing_is_published_by_mistake(trained, catalogue, changed, message):
-    result = publish(trained, **changed)
+def test_nothing_is_published_by_mistake(runs, catalogue, changed, message):
+    places = {"twin": runs, "benchmark": Path(__file__).parents[1] / "benchmarks"}
+    result = publish(runs, **{name: places[name] / v if name in places else v for name, v in changed.items()})
     assert result.exit_code == 2
     assert message in result.stderr
     assert [path.name for path in catalogue.rglob("*.*")] == ["registry.json"]
+
+
+def test_interval_and_confusion():
+    accuracy = Accuracy(np.array([[81, 9], [10, 0]]))
+    assert (accuracy.right, accuracy.images, accuracy.share) == (81, 100, 0.81)
+    low, high = accuracy.interval
+    assert (round(low, 4), round(high, 4)) == (0.7222, 0.8749)  # Wilson's, as in SciPy's binomtest(81, 100)
+    assert Accuracy(np.diag([5, 5])).interval[1] == pytest.approx(1)

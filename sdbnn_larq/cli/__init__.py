@@ -160,7 +160,8 @@ def signs(name: str, config: tuple[str, ...], **options) -> None:
 @click.option("--weights", help="A weights file, its URL or a tag, e.g. cifar10; not for an exported file.")
 @click.option("--dataset", help="Cifar10, ImageNet, PhotoFolder, …; by default that on which the network trained.")
 @click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", help="Of OpenVINO's float operations.")
-def evaluate(name: str, weights: str | None, dataset: str | None, precision: str, config: tuple[str, ...]) -> None:
+@click.option("--input-size", type=click.IntRange(8), help="Pixels of a side, if not those of the training.")
+def evaluate(name: str, config: tuple[str, ...], **options) -> None:
     """Print the accuracy of NAME on a whole test set, whose fields CONFIG sets, e.g. data_dir=DIR.
 
     NAME is a tag such as ResNet20/cifar10, a weights file, an exported .tflite or .xml file, or an architecture with
@@ -168,7 +169,7 @@ def evaluate(name: str, weights: str | None, dataset: str | None, precision: str
     """
     from sdbnn_larq.cli._evaluate import evaluate
 
-    evaluate(name, weights, dataset, precision, config)
+    evaluate(name, config=config, **options)
 
 
 @main.command()
@@ -216,20 +217,27 @@ def inspect(file: str) -> None:
     print_inspection(file)
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.option("--weights", help="A weights file; random weights without it.")
+@click.argument("config", nargs=-1, type=click.UNPROCESSED)
+@click.option("--weights", help="A weights file, its URL or a tag, where NAME is an architecture.")
+@click.option("--dataset", help="Whose test images give the accuracy; by default that on which NAME was trained.")
+@click.option("--twin", help="Weights of the float twin, so that its accuracy is measured too.")
 @click.option("--images", multiple=True, help="An image or a folder of images; may be repeated.  [default: noise]")
 @click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Images for the throughput.")
 @click.option("--rounds", type=click.IntRange(1), default=50, show_default=True, help="Timings of each contestant.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads, each on its own core.")
 @click.option("--input-size", type=click.IntRange(8), help="Pixels of a side, for random weights.")
 @click.option("--output", required=True, help="The JSON file; a bar chart (.png) goes beside it.")
-def benchmark(name: str, **options) -> None:
-    """Measure NAME in Keras, LCE and OpenVINO, beside its float and 8-bit twins."""
+def benchmark(name: str, config: tuple[str, ...], **options) -> None:
+    """Measure NAME in Keras, LCE and OpenVINO, beside its float and 8-bit twins.
+
+    NAME is an architecture, whose weights are random, or trained weights. With --dataset or CONFIG, e.g. data_dir=DIR,
+    the accuracy of each is measured too, on the whole test set; 8-bit ranges are then found on training images.
+    """
     from sdbnn_larq.cli._benchmark import benchmark
 
-    benchmark(name, **options)
+    benchmark(name, config=config, **options)
 
 
 @main.group()
@@ -249,21 +257,31 @@ def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -
     convert_torch(file, model, output, config)
 
 
-@main.command()
+@main.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
-@click.option("--weights", required=True, help="A weights file.")
+@click.argument("config", nargs=-1, type=click.UNPROCESSED)
+@click.option("--weights", help="A weights file.  [default: that of the first --run]")
+@click.option(
+    "--run", "runs", multiple=True, help="Folder of a finished run of the recipe; several, for several seeds."
+)
+@click.option("--twin", "twins", multiple=True, help="Folder of a finished run of the float twin; may be repeated.")
+@click.option("--benchmark", help="What `sdbnn benchmark` wrote for these weights and their test set.")
+@click.option("--input-size", "sizes", type=click.IntRange(8), multiple=True, help="Also evaluate at so many pixels.")
 @click.option("--tag", required=True, help="What `weights=` shall take, e.g. cifar10.")
 @click.option("--dataset", help="Whose test split gives the accuracy; by default that on which the network trained.")
-@click.option("--data-dir", help="Where the data set lies.")
 @click.option("--data", required=True, help='Which images those are, e.g. "CIFAR-10".')
 @click.option("--recipe", required=True, help="The command that trained, or how the weights were made.")
 @click.option("--seed", "seeds", type=int, multiple=True, required=True, help="Of the training; give several if so.")
 @click.option("--licence", default="MIT", show_default=True, help="SPDX identifier.")
 @click.option("--half", multiple=True, help="Wildcard of weights to round to float16, as for `zoo.save_packed`.")
 @click.option("--card", help="The model card.  [default: zoo/NAME_TAG.md]")
-@click.option("--about", type=click.File(), help="Text for the model card.")
-def publish(name: str, **options) -> None:
-    """Enter NAME's trained weights, with their accuracy, in the catalogue of this checkout or installation."""
+@click.option("--about", type=click.File(), help="Text for the model card: intended use, limits.")
+def publish(name: str, config: tuple[str, ...], **options) -> None:
+    """Enter NAME's trained weights, with their accuracy, in the catalogue of this checkout or installation.
+
+    CONFIG sets the data set's fields, e.g. data_dir=DIR. The figures, history and pictures of the model card are
+    written beside it.
+    """
     from sdbnn_larq.cli._publish import publish
 
-    publish(name, **options)
+    publish(name, config=config, **options)

@@ -6,6 +6,7 @@ import os
 import platform
 import tempfile
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,24 +17,33 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from zookeeper.tf import Dataset
 
 from sdbnn_larq import zoo
+from sdbnn_larq.cli._evaluate import test_set
 from sdbnn_larq.cli._images import read_images
 from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.staging import staged
+from sdbnn_larq.evaluation import evaluate
 from sdbnn_larq.layers.binary import is_binary
+from sdbnn_larq.preprocessing import known_preprocessing, normalize
+from sdbnn_larq.training.evaluation_data import pixel_batches
 from sdbnn_larq.training.provenance import processor
 
 REQUIRED = ("larq_compute_engine", "openvino", "nncf", "matplotlib")
 FLAGS = ("avx2", "avx512f", "avx512_vpopcntdq", "avx512_vnni", "avx512_bf16", "amx_tile")
 VERSIONS = ("tensorflow", "larq-compute-engine", "openvino", "nncf", "larq-zoo", "numpy")
 WARM_UP = 5  # runs
+CALIBRATION = 256  # training images
 
 
 def benchmark(
     name: str,
     *,
+    config: tuple[str, ...],
     weights: str | None,
+    dataset: str | None,
+    twin: str | None,
     images: tuple[str, ...],
     batch: int,
     rounds: int,
@@ -44,22 +54,31 @@ def benchmark(
     """Measures, prints a table and writes `output` (JSON) with a bar chart (PNG) beside it."""
     for module in REQUIRED:
         require(module, "benchmark")
+    trained = weights is not None or "/" in name or Path(name).suffix != ""
+    if trained and input_size:
+        raise ValueError(f"--input-size must be left out for trained weights. Received: {input_size}.")
+    if not trained and (dataset or config):
+        raise ValueError(f"A test set must be given with trained weights. Received: {name} without.")
     with staged(output, (".json", ".png")) as temporary:
         cores = _pin(threads)
-        model = zoo.load(weights, name) if weights else _untrained(name, input_size)
+        model = zoo.load(weights or name, name if weights else None) if trained else _untrained(name, input_size)
+        source = test_set(zoo.describe(model), dataset, config) if dataset or config else None
+        float_twin = _twin(model, twin)
         shape = model.input_shape[1:]
-        noise = np.random.default_rng(0).standard_normal((batch, *shape), np.float32)
-        data = read_images(images, zoo.describe(model), False) if images else noise
+        data, shown = _images(model, source, images, batch)
         logging.getLogger("nncf").setLevel(logging.ERROR)
         with tempfile.TemporaryDirectory() as folder:
             from sdbnn_larq.cli._contestants import contestants
 
-            rows = measure(contestants(name, model, Path(folder), data, threads), data, batch, rounds)
+            entries = contestants(model, float_twin, Path(folder), data, threads)
+            rows = measure(entries, data, batch, rounds)
+            if source:
+                add_accuracy(rows, entries, {"measured": model, **({"twin": float_twin} if twin else {})}, source)
         result = {
-            "network": name,
+            "network": zoo.describe(model).architecture,
             "input": list(shape),
-            "weights": "random" if weights is None else Path(weights).name,
-            "images": f"{len(data)} given" if images else f"{len(data)} of noise",
+            "weights": Path(weights or name).name if trained else "random",
+            "images": shown,
             "batch": batch,
             "rounds": rounds,
             "threads": threads,
@@ -71,6 +90,57 @@ def benchmark(
         temporary.write_text(json.dumps(result, indent=1) + "\n")
     Console(width=140).print(_table(result))
     print(*_ratios(rows), f"{output}, {Path(output).with_suffix('.png')}", sep="\n")
+
+
+def _twin(model: tf.keras.Model, weights: str | None) -> tf.keras.Model:
+    """The float network of the same architecture, trained or not."""
+    description = zoo.describe(model)
+    if weights is None:
+        return zoo.build(description, binary=False)
+    twin = zoo.load(weights)
+    found = zoo.describe(twin)
+    if found.arguments.get("binary", True) or (found.architecture, twin.input_shape, twin.output_shape) != (
+        description.architecture,
+        model.input_shape,
+        model.output_shape,
+    ):
+        raise ValueError(
+            f"--twin must be weights of {description.architecture} with binary=False, for the same images and classes. "
+            f"Received: {weights}, of {found.architecture} with {found.arguments} for {twin.input_shape[1:]}."
+        )
+    return twin
+
+
+def _images(
+    model: tf.keras.Model, source: Dataset | None, images: tuple[str, ...], batch: int
+) -> tuple[np.ndarray, str]:
+    """What the exports are compared on and 8-bit ranges found on, and what that is in words."""
+    if images:
+        data = read_images(images, zoo.describe(model), False)
+        return data, f"{len(data)} given"
+    if source is None:
+        noise = np.random.default_rng(0).standard_normal((batch, *model.input_shape[1:]), np.float32)
+        return noise, f"{batch} of noise"
+    description = zoo.describe(model)
+    preprocessing = known_preprocessing(description)
+    batches, _ = pixel_batches(source, "train", description.input_shape, preprocessing, CALIBRATION)
+    pixels, _ = next(batches.as_numpy_iterator())
+    return normalize(pixels, preprocessing), f"{len(pixels)} training images of {type(source).__name__}"
+
+
+def add_accuracy(
+    rows: list[dict[str, Any]], entries: list, trained: Mapping[str, tf.keras.Model], source: Dataset
+) -> None:
+    """Adds `top1`, from 0 to 1, and `test_images` to the row of each contestant whose network is trained."""
+    for row, entry in zip(rows, entries):
+        if model := trained.get(entry.network):
+            single = entry.start((1, *model.input_shape[1:]))
+
+            def run(images: np.ndarray, single=single) -> np.ndarray:
+                return np.concatenate([single(image[None]).copy() for image in images])
+
+            accuracy = evaluate(model, source, run)
+            row.update(top1=accuracy.share, test_images=accuracy.images)
 
 
 def _untrained(name: str, input_size: int | None) -> tf.keras.Model:
@@ -119,7 +189,7 @@ def measure(entries: list, images: np.ndarray, batch: int, rounds: int) -> list[
     one, many = images[:1], np.resize(images, (batch, *images.shape[1:]))
     runs = [(entry, entry.start(one.shape), entry.start(many.shape)) for entry in entries]
     classes = [
-        np.concatenate([single(image[None]).argmax(-1) for image in images]) if entry.reference else None
+        np.concatenate([single(image[None]).argmax(-1) for image in images]) if entry.network == "measured" else None
         for entry, single, _ in runs
     ]
     for _, single, batched in runs:
@@ -153,7 +223,7 @@ def _spread(values: np.ndarray) -> dict[str, float]:
 
 def _table(result: dict[str, Any]) -> Table:
     table = Table("", title=escape(_title(result)), title_justify="left", box=box.ASCII)
-    for column in ("ms, 1 image", "10–90 %", f"images/s, {result['batch']}", "10–90 %", "MB", "same class"):
+    for column in ("ms, 1 image", "10–90 %", f"images/s, {result['batch']}", "10–90 %", "MB", "same class", "top-1"):
         table.add_column(column, justify="right")
     for row in result["rows"]:
         latency, rate = row["latency_ms"], row["images_per_second"]
@@ -165,6 +235,7 @@ def _table(result: dict[str, Any]) -> Table:
             f"{rate['p10']:.1f}–{rate['p90']:.1f}",
             "" if row["bytes"] is None else f"{row['bytes'] / 1e6:.2f}",
             "" if row["same_class"] is None else f"{row['same_class']:.1%}",
+            f"{row['top1']:.2%}" if "top1" in row else "",
         )
     return table
 

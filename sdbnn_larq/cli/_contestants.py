@@ -9,7 +9,7 @@ import larq_zoo
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq import convert, zoo
+from sdbnn_larq import convert
 from sdbnn_larq.convert.lce.file import with_batch
 from sdbnn_larq.convert.lce.run import interpreter
 from sdbnn_larq.convert.openvino.run import core
@@ -25,27 +25,28 @@ class Contestant:
         name: as in the table.
         bytes: of its files; `None` where there is none.
         start: makes a function that runs batches of the given shape.
-        reference: whether its decisions should be those of the Keras network.
+        network: which it is: the one that is measured, its float `"twin"`, or another.
     """
 
     name: str
     bytes: int | None
     start: Callable[[tuple[int, ...]], Run]
-    reference: bool = True
+    network: str = "measured"
 
 
-def contestants(name: str, model: tf.keras.Model, folder: Path, images: np.ndarray, threads: int) -> list[Contestant]:
+def contestants(
+    model: tf.keras.Model, twin: tf.keras.Model, folder: Path, images: np.ndarray, threads: int
+) -> list[Contestant]:
     """Exports everything that is compared.
 
     # Arguments
-        name: the architecture's.
         model: the 1-bit network in Keras.
+        twin: the float network of the same architecture.
         folder: for the files.
         images: as the network takes them; what the exports are verified on and 8-bit ranges found on.
         threads: of the processor that each may use.
     """
-    shape, classes = model.input_shape[1:], model.output_shape[-1]
-    twin = zoo.get_model(name, input_shape=shape, num_classes=classes, binary=False)
+    shape = model.input_shape[1:]
     convert.to_lce(model, folder / "model.tflite", images=images[:4])
     convert.to_openvino(model, folder / "model.xml", images=images[:4])
     convert.to_openvino(model, folder / "int8.xml", images=images, int8=True, verify=False)
@@ -62,16 +63,16 @@ def contestants(name: str, model: tf.keras.Model, folder: Path, images: np.ndarr
             "float32 twin, TFLite",
             (folder / "twin.tflite").stat().st_size,
             lambda shape: _tflite(folder / "twin.tflite", shape, threads),
-            False,
+            "twin",
         ),
-        _openvino("float32 twin, OpenVINO", folder / "twin.xml", threads, reference=False),
-        _openvino("bf16 twin, OpenVINO", folder / "twin.xml", threads, "bf16", reference=False),
-        _openvino("int8 twin, OpenVINO", folder / "twin_int8.xml", threads, reference=False),
+        _openvino("float32 twin, OpenVINO", folder / "twin.xml", threads, network="twin"),
+        _openvino("bf16 twin, OpenVINO", folder / "twin.xml", threads, "bf16", network="twin"),
+        _openvino("int8 twin, OpenVINO", folder / "twin_int8.xml", threads, network="twin"),
     ]
     if shape == (224, 224, 3):
         bireal = larq_zoo.literature.BiRealNet(weights=None)
         convert.to_lce(bireal, folder / "bireal.tflite", verify=False)  # its speed alone counts
-        found.append(_lce("larq-zoo's BiRealNet, LCE", folder / "bireal.tflite", threads, reference=False))
+        found.append(_lce("larq-zoo's BiRealNet, LCE", folder / "bireal.tflite", threads, network="BiRealNet"))
     return found
 
 
@@ -80,15 +81,15 @@ def _keras(model: tf.keras.Model) -> Run:
     return lambda x: call(tf.constant(x)).numpy()
 
 
-def _lce(name: str, path: Path, threads: int, reference: bool = True) -> Contestant:
+def _lce(name: str, path: Path, threads: int, network: str = "measured") -> Contestant:
     def start(shape: tuple[int, ...]) -> Run:
         engine = interpreter(with_batch(path.read_bytes(), shape[0]), threads)
         return lambda x: engine.predict([x])[0]
 
-    return Contestant(name, path.stat().st_size, start, reference)
+    return Contestant(name, path.stat().st_size, start, network)
 
 
-def _openvino(name: str, path: Path, threads: int, precision: str = "f32", reference: bool = True) -> Contestant:
+def _openvino(name: str, path: Path, threads: int, precision: str = "f32", network: str = "measured") -> Contestant:
     def start(shape: tuple[int, ...]) -> Run:
         graph = core().read_model(path)
         graph.reshape(list(shape))
@@ -97,7 +98,7 @@ def _openvino(name: str, path: Path, threads: int, precision: str = "f32", refer
         return lambda x: next(iter(request.infer([x]).values()))
 
     size = path.stat().st_size + path.with_suffix(".bin").stat().st_size
-    return Contestant(name, size, start, reference)
+    return Contestant(name, size, start, network)
 
 
 def _tflite(path: Path, shape: tuple[int, ...], threads: int) -> Run:

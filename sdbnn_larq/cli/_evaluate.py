@@ -7,15 +7,22 @@ from zookeeper.tf import Dataset
 
 from sdbnn_larq import training, zoo
 from sdbnn_larq.cli._fields import parse_fields
+from sdbnn_larq.evaluation import at_size, load_network
 from sdbnn_larq.evaluation import evaluate as accuracy_of
-from sdbnn_larq.evaluation import load_network
+from sdbnn_larq.weights import NetworkDescription
 
 EXPORTED = [getattr(training, name) for name in training.__all__]
 DATASETS = {part.__name__: part for part in EXPORTED if isinstance(part, type) and issubclass(part, Dataset)}
 
 
-def test_set(dataset: str, config: Iterable[str]) -> Dataset:
-    """A data set with its fields set, e.g. by `"data_dir=DIR"`."""
+def test_set(description: NetworkDescription, dataset: str | None, config: Iterable[str]) -> Dataset:
+    """A data set with its fields set, e.g. by `"data_dir=DIR"`; by default that on which the network was trained."""
+    dataset = dataset or description.provenance.get("dataset")
+    if dataset is None:
+        raise ValueError(
+            f"--dataset must be given where the weights do not say on what they were trained: {', '.join(DATASETS)}. "
+            f"Received: {description.architecture} without."
+        )
     if dataset not in DATASETS:
         raise ValueError(f"`dataset` must be one of {', '.join(DATASETS)}. Received: {dataset!r}.")
     source = DATASETS[dataset]()
@@ -23,15 +30,23 @@ def test_set(dataset: str, config: Iterable[str]) -> Dataset:
     return source
 
 
-def evaluate(name: str, weights: str | None, dataset: str | None, precision: str, config: Iterable[str]) -> None:
-    """Prints the accuracy on a whole test set, by default that of the data set on which the network was trained."""
+def evaluate(
+    name: str,
+    *,
+    weights: str | None,
+    dataset: str | None,
+    precision: str,
+    input_size: int | None,
+    config: Iterable[str],
+) -> None:
+    """Prints the accuracy on a whole test set."""
     network = load_network(name, weights, precision=precision)
-    description = zoo.describe(network)
-    dataset = dataset or description.provenance.get("dataset")
-    if dataset is None:
-        raise ValueError(
-            f"--dataset must be given where the weights do not say on what they were trained: {', '.join(DATASETS)}. "
-            f"Received: {name} without."
-        )
-    accuracy = accuracy_of(network, test_set(dataset, config))
-    print(f"{name}: {accuracy.share:.2%} of {accuracy.images:,} test images of {dataset} ({accuracy.right} right)")
+    if input_size:
+        network = at_size(network, input_size)
+    source = test_set(zoo.describe(network), dataset, config)
+    accuracy = accuracy_of(network, source)
+    low, high = accuracy.interval
+    print(
+        f"{name}: {accuracy.share:.2%} of {accuracy.images:,} test images of {type(source).__name__} "
+        f"({accuracy.right} right; 95 % interval {low:.2%} to {high:.2%})"
+    )

@@ -61,7 +61,9 @@ def print_signs(
 
 def _test_images(dataset: str, config: Iterable[str], description: NetworkDescription) -> Iterator[np.ndarray]:
     preprocessing = known_preprocessing(description)
-    data, _ = pixel_batches(test_set(dataset, config), "test", description.input_shape, preprocessing, BATCH)
+    data, _ = pixel_batches(
+        test_set(description, dataset, config), "test", description.input_shape, preprocessing, BATCH
+    )
     return (normalize(pixels, preprocessing) for pixels, _ in readable(data))
 
 

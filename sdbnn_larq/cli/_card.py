@@ -1,0 +1,206 @@
+"""Model cards: the figures of published weights, and the Markdown page that shows them."""
+
+import csv
+import io
+import json
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdbnn_larq.evaluation import Accuracy
+from sdbnn_larq.preprocessing import known_preprocessing
+from sdbnn_larq.weights import NetworkDescription, PublishedWeights, describe
+
+Figures = dict[str, Any]
+MOST_CLASSES = 100  # that a card lists one by one
+
+
+def figures(
+    description: NetworkDescription,
+    accuracy: Accuracy,
+    others: Mapping[int, Accuracy],
+    float_bytes: int,
+    *,
+    fields: Sequence[str],
+    runs: Sequence[str],
+    twins: Sequence[str],
+    benchmark: str | None,
+) -> Figures:
+    """All that a card says beside the catalogue's entry, as JSON.
+
+    # Arguments
+        description: of the network.
+        accuracy: of the packed file.
+        others: its accuracy at other sizes, pixels of a side.
+        float_bytes: of the same network's weights in float32.
+        fields: of the data set, that a reader has to set.
+        runs: folders of finished runs of the recipe.
+        twins: folders of finished runs of the float twin.
+        benchmark: what `sdbnn benchmark` wrote for these weights.
+
+    # Raises
+        ValueError: if a run is not finished, or if a run or the benchmark is of another network.
+    """
+    twin = description.replace(arguments={**description.arguments, "binary": False})
+    return {
+        "fields": list(fields),
+        "right": accuracy.right,
+        "images": accuracy.images,
+        "interval_percent": [round(100 * bound, 2) for bound in accuracy.interval],
+        "confusion": accuracy.confusion.tolist() if len(accuracy.confusion) <= MOST_CLASSES else None,
+        "percent_at_size": {size: round(100 * other.share, 2) for size, other in others.items()},
+        "float32_bytes": float_bytes,
+        "runs": [_run(Path(path), description) for path in runs],
+        "float_twin": [_run(Path(path), twin) for path in twins],
+        "benchmark": _benchmark(benchmark, description, accuracy) if benchmark else None,
+    }
+
+
+def _run(folder: Path, expected: NetworkDescription) -> dict[str, Any]:
+    """What a finished run says of itself."""
+    try:
+        report, environment = (json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("report", "environment"))
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"A run must be finished to be published. Received: {str(folder)!r}, without report."
+        ) from error
+    found = describe(folder / "weights.safetensors")
+    if (found.architecture, found.arguments, found.input_shape) != (
+        expected.architecture,
+        expected.arguments,
+        expected.input_shape,
+    ):
+        raise ValueError(
+            f"A run must be of {expected.architecture} with {expected.arguments}, for {expected.input_shape}. "
+            f"Received: {str(folder)!r}, of {found.architecture} with {found.arguments}, for {found.input_shape}."
+        )
+    with (folder / "history.csv").open(encoding="utf-8") as file:
+        final = list(csv.DictReader(file))[-1]
+    return {
+        "seed": report["seed"],
+        "epochs": report["epochs"],
+        "hours": round(report["seconds"] / 3600, 2),
+        "precision": environment["precision"],
+        "machine": f"{environment['processor']}, {environment['cores']} cores",
+        "training_percent": round(100 * float(final["accuracy"]), 2),
+        "validation_percent": round(100 * report["validation_accuracy"], 2),
+        "test_percent": round(100 * report["test_accuracy"], 2),
+    }
+
+
+def _benchmark(path: str, description: NetworkDescription, accuracy: Accuracy) -> dict[str, Any]:
+    """What a file of `sdbnn benchmark` says, if it is of these weights."""
+    measured = json.loads(Path(path).read_text("utf-8"))
+    keras: dict[str, Any] = next((row for row in measured["rows"] if row["name"] == "Keras"), {})
+    same = measured["network"] == description.architecture and tuple(measured["input"]) == description.input_shape
+    # Weights that are rounded to float16 for the package may decide a few images otherwise.
+    same &= keras.get("test_images") == accuracy.images and abs(keras["top1"] - accuracy.share) < 0.002
+    if not same:
+        raise ValueError(
+            f"--benchmark must be a file of {description.architecture} with these weights on this test set. Received: "
+            f"{path!r}, of {measured['network']} with {keras.get('top1')} of {keras.get('test_images')} images right."
+        )
+    return measured
+
+
+def render(entry: PublishedWeights, known: Figures, stem: str) -> str:
+    """The generated part of a card.
+
+    # Arguments
+        entry: of the catalogue.
+        known: see `figures`.
+        stem: with which the names of the card's own files begin.
+    """
+    low, high = known["interval_percent"]
+    data = entry.description.provenance["data"]
+    parts = [
+        f"# {entry.name}",
+        f"The network classifies **{entry.accuracy:.2f} %** of the {entry.images:,} test images of {data} correctly "
+        f"(top-1; 95 % interval {low:.2f} to {high:.2f} %).\nThis command recomputes the figure:",
+        f"<!-- not run: needs {data} -->\n```bash\n"
+        f"{' '.join(['sdbnn evaluate', entry.name, *(f'{name}=DIR' for name in known['fields'])])}\n```",
+        "\n".join(_rows(entry, known["float32_bytes"])),
+    ]
+    for size, percent in known["percent_at_size"].items():
+        parts.append(f"`--input-size {size}` evaluates it at {size}×{size} pixels: {percent:.2f} %.")
+    if known["runs"]:
+        parts += ["## Training", "\n".join(_training(known["runs"], known["float_twin"]))]
+        parts.append(f"[History]({stem}_history.csv) of the published run:\n\n![Curves]({stem}_curves.png)")
+    if known["benchmark"]:
+        parts += ["## Speed", "\n".join(_speed(known["benchmark"]))]
+    if known["confusion"]:
+        parts += ["## Classes", "\n".join(_classes(entry.description.class_names or (), np.array(known["confusion"])))]
+        parts.append(f"![Classes and what they are taken for]({stem}_confusion.png)")
+    return "\n\n".join(parts) + "\n"
+
+
+def _rows(entry: PublishedWeights, float_bytes: int) -> Iterator[str]:
+    description = entry.description
+    provenance, images = description.provenance, known_preprocessing(description)
+    arguments = "".join(f", {key}={value!r}" for key, value in description.arguments.items() if key != "num_classes")
+    height, width, _ = description.input_shape
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (images.mean, images.std))
+    yield from ["| | |", "|---|---|"]
+    yield f'| use | `sdbnn_larq.zoo.load("{entry.name}")` |'
+    yield f"| made by | {provenance['recipe']}, seeds {', '.join(map(str, provenance['seeds']))} |"
+    yield f"| architecture | {description.architecture}{arguments} |"
+    yield (
+        f"| images | {height}×{width}×3, {images.crop:.4g} of the central crop, resized ({images.resample}); "
+        f"minus {mean}, divided by {std} |"
+    )
+    yield f"| classes | {', '.join(description.class_names or ())} |"
+    yield f"| file | {entry.file}, {entry.size:,} bytes, SHA-256 {entry.sha256} |"
+    yield f"| float32 | {float_bytes:,} bytes, {float_bytes / entry.size:.1f} times as many |"
+    yield f"| licence | {provenance['licence']} |"
+
+
+def _training(runs: Sequence[Mapping], twins: Sequence[Mapping]) -> Iterator[str]:
+    yield "| | seed | epochs | hours | precision | training | validation | test |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, row in [*(("1-bit", run) for run in runs), *(("float twin", twin) for twin in twins)]:
+        percents = " | ".join(f"{row[f'{part}_percent']:.2f} %" for part in ("training", "validation", "test"))
+        yield f"| {name} | {row['seed']} | {row['epochs']} | {row['hours']:.2f} | {row['precision']} | {percents} |"
+    yield ""
+    machines = dict.fromkeys(row["machine"] for row in (*runs, *twins))
+    yield f"Trained on: {'; '.join(machines)}. The test images were used once, at the end of each run."
+    for name, rows in (("1-bit networks", runs), ("float twins", twins)):
+        if len(rows) > 1:
+            tests = [row["test_percent"] for row in rows]
+            mean, deviation = statistics.mean(tests), statistics.stdev(tests)
+            yield f"The {len(rows)} {name} classify {mean:.2f} ± {deviation:.2f} % of them correctly."
+
+
+def _speed(benchmark: Mapping) -> Iterator[str]:
+    threads = "one thread" if benchmark["threads"] == 1 else f"{benchmark['threads']} threads"
+    where = f"{threads} of an {benchmark['machine']['processor']}"
+    yield f"`sdbnn benchmark` on {where}; 8-bit ranges from {benchmark['images']}:"
+    yield from ["", "| | ms, one image | bytes | top-1 |", "|---|---|---|---|"]
+    for row in benchmark["rows"]:
+        size = "" if row["bytes"] is None else f"{row['bytes']:,}"
+        top1 = f"{100 * row['top1']:.2f} %" if "top1" in row else ""
+        yield f"| {row['name']} | {row['latency_ms']['median']:.2f} | {size} | {top1} |"
+
+
+def _classes(names: Sequence[str], confusion: np.ndarray) -> Iterator[str]:
+    yield from ["| class | images | right | most often taken for |", "|---|---|---|---|"]
+    for label, name in enumerate(names):
+        row = confusion[label]
+        others = np.where(np.arange(len(row)) == label, -1, row)
+        wrong = f"{names[others.argmax()]} ({others.max()})" if others.max() > 0 else ""
+        yield f"| {name} | {row.sum():,} | {100 * row[label] / max(row.sum(), 1):.1f} % | {wrong} |"
+
+
+def picture_of_confusion(names: Sequence[str], confusion: np.ndarray) -> bytes:
+    """The images of each class by what they are taken for, as PNG."""
+    from matplotlib.figure import Figure
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    figure = Figure(figsize=(8, 7), layout="constrained")
+    display = ConfusionMatrixDisplay(confusion, display_labels=names)
+    display.plot(ax=figure.subplots(), cmap="Blues", xticks_rotation=45, colorbar=False)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=90)
+    return picture.getvalue()
