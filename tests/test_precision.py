@@ -78,9 +78,12 @@ def gradients_of(model, images, precision):
     return [gradient.numpy() for gradient in tape.gradient(loss, model.trainable_variables)]
 
 
-@pytest.mark.parametrize("name", [slow(name) for name in NETWORKS if name != "ResNet34"])  # ResNet18's layers, deeper
+@every_network
 def test_gradients_are_close(name):
     """Within what eight significant bits leave, after all layers."""
+    # ResNet34's first squeeze layers have few units that are not cut off, and their gradients cancel: how far, the
+    # initial weights decide (1.2 to 3.0 %; kernels of convolutions are within 1.6 %).
+    tf.keras.utils.set_random_seed(0)
     model = trained_like(zoo.get_model(name, **NETWORKS[name]))
     images = tf.random.stateless_normal((4, *model.input_shape[1:]), (1, 2))
     exact, rounded = (gradients_of(model, images, precision) for precision in ("float32", "mixed"))
