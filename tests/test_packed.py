@@ -375,6 +375,16 @@ def test_oversized_file_is_refused_unread(tmp_path):
         zoo.load_packed(small_model(), path)
 
 
+def test_the_same_weights_give_the_same_file(tmp_path):
+    model, names = small_model(), {"names": ["é", '"', "\\", "\n", "日"]}
+    contents = set()
+    for number in range(8):
+        zoo.save_packed(model, tmp_path / f"{number}.safetensors", names)
+        contents.add((tmp_path / f"{number}.safetensors").read_bytes())
+    assert len(contents) == 1
+    assert zoo.load_packed(model, tmp_path / "0.safetensors") == names
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(ValueError, match="No such file"):
         zoo.load_packed(small_model(), tmp_path / "a")

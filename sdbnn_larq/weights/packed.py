@@ -116,7 +116,7 @@ def save_packed(
         "metadata": _to_json("metadata", dict(metadata or {})),
     }
     header["sha256"] = _checksum(arrays, header)
-    content = safetensors.numpy.save(arrays, header)
+    content = _in_order(safetensors.numpy.save(arrays, header))
     if (length := int.from_bytes(content[:8], "little")) > _header_limit(weights):
         raise ValueError(
             f"`metadata` and description must be short, a header of at most {_header_limit(weights):,} bytes. "
@@ -124,6 +124,16 @@ def save_packed(
         )
     with atomic_file(Path(path)) as file:
         file.write(content)
+
+
+def _in_order(content: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted: the library shuffles it, and with it the file's hash."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any]:
