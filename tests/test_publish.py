@@ -80,6 +80,7 @@ def test_what_is_published_can_be_recomputed_and_used(runs, catalogue):
     assert f"| {100 * report['test_accuracy']:.2f} % |" in card
     assert f"| {100 * twin['test_accuracy']:.2f} % |" in card
 
+    assert f"{entry['accuracy']:.2f}% of 359" in sdbnn("evaluate", "ResNet20/digits", "--input-size", 32).output
     larger = sdbnn("evaluate", "ResNet20/digits", "--input-size", 48).output
     assert f"{known['percent_at_size']['48']:.2f}% of 359" in larger
     assert f"48×48 pixels: {known['percent_at_size']['48']:.2f} %" in card

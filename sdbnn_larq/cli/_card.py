@@ -36,7 +36,7 @@ def figures(
         accuracy: of the packed file.
         others: its accuracy at other sizes, pixels of a side.
         float_bytes: of the same network's weights in float32.
-        fields: of the data set, that a reader has to set.
+        fields: of the data set, as a reader has to set them, e.g. `"data_dir=DIR"`.
         runs: folders of finished runs of the recipe.
         twins: folders of finished runs of the float twin.
         benchmark: what `sdbnn benchmark` wrote for these weights.
@@ -120,8 +120,7 @@ def render(entry: PublishedWeights, known: Figures, stem: str) -> str:
         f"# {entry.name}",
         f"The network classifies **{entry.accuracy:.2f} %** of the {entry.images:,} test images of {data} correctly "
         f"(top-1; 95 % interval {low:.2f} to {high:.2f} %).\nThis command recomputes the figure:",
-        f"<!-- not run: needs {data} -->\n```bash\n"
-        f"{' '.join(['sdbnn evaluate', entry.name, *(f'{name}=DIR' for name in known['fields'])])}\n```",
+        f"<!-- not run: needs {data} -->\n```bash\n{' '.join(['sdbnn evaluate', entry.name, *known['fields']])}\n```",
         "\n".join(_rows(entry, known["float32_bytes"])),
     ]
     for size, percent in known["percent_at_size"].items():
@@ -176,7 +175,8 @@ def _training(runs: Sequence[Mapping], twins: Sequence[Mapping]) -> Iterator[str
 def _speed(benchmark: Mapping) -> Iterator[str]:
     threads = "one thread" if benchmark["threads"] == 1 else f"{benchmark['threads']} threads"
     where = f"{threads} of an {benchmark['machine']['processor']}"
-    yield f"`sdbnn benchmark` on {where}; 8-bit ranges from {benchmark['images']}:"
+    yield f"`sdbnn benchmark` on {where}; 8-bit ranges from {benchmark['images']}."
+    yield "A row without accuracy has random weights:"
     yield from ["", "| | ms, one image | bytes | top-1 |", "|---|---|---|---|"]
     for row in benchmark["rows"]:
         size = "" if row["bytes"] is None else f"{row['bytes']:,}"

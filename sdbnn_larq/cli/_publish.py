@@ -1,6 +1,7 @@
 """`sdbnn publish`: from trained weights to an entry of the catalogue, its file and its model card."""
 
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ def publish(
         accuracy=round(100 * accuracy.share, 2),
         images=accuracy.images,
     )
-    fields = [word.split("=")[0] for word in config]
+    fields = [re.sub("=.*", "=DIR", word) if Path(word.partition("=")[2]).exists() else word for word in config]
     known = figures(
         description,
         accuracy,
