@@ -81,13 +81,12 @@ def gradients_of(model, images, precision):
 @every_network
 def test_gradients_are_close(name):
     """Within what eight significant bits leave, after all layers."""
-    # ResNet34's first squeeze layers have few units that are not cut off, and their gradients cancel: how far, the
-    # initial weights decide (1.2 to 3.0 %; kernels of convolutions are within 1.6 %).
     tf.keras.utils.set_random_seed(0)
     model = trained_like(zoo.get_model(name, **NETWORKS[name]))
     images = tf.random.stateless_normal((4, *model.input_shape[1:]), (1, 2))
     exact, rounded = (gradients_of(model, images, precision) for precision in ("float32", "mixed"))
     assert any((a != b).any() for a, b in zip(exact, rounded))
+    squeezes = []
     for i, variable in enumerate(model.trainable_variables):
         assert rounded[i].dtype == np.float32
         if "alpha_bias" in variable.name:
@@ -96,8 +95,14 @@ def test_gradients_are_close(name):
             mean = model.trainable_variables[kernel].numpy().mean((0, 1, 2))
             size = 0.01 * 0.25 * np.abs(mean) * np.abs(exact[kernel]).sum((0, 1, 2))
             assert np.linalg.norm(exact[i] - rounded[i]) <= 0.03 * np.linalg.norm(size), variable.name
+        elif "asd_squeeze" in variable.name:
+            squeezes.append(i)
         else:
             assert np.linalg.norm(exact[i] - rounded[i]) <= 0.03 * np.linalg.norm(exact[i]), variable.name
+    # A squeeze layer may have two units that are not cut off, whose gradient over four images cancels by chance (up to
+    # 3.6 % of error in one layer, by machine and initial weights); all of a network together do not (0.4 to 0.6 %).
+    exact, rounded = (np.concatenate([gradients[i].ravel() for i in squeezes]) for gradients in (exact, rounded))
+    assert np.linalg.norm(exact - rounded) <= 0.01 * np.linalg.norm(exact)
 
 
 def kernel_with(model, alpha):
