@@ -34,9 +34,10 @@ TASKS = [
 ]
 
 MUST_BE_GIVEN = {
-    "folder": {"dataset.directory": "."},
-    "fine_tune": {"dataset.directory": ".", "weights": "ResNet20/cifar10"},
+    "folder": {"dataset.directory": "FOLDER"},
+    "fine_tune": {"dataset.directory": "FOLDER", "weights": "ResNet20/cifar10"},
     "imagenette_resnet18": {"dataset.directory": "FOLDER"},
+    "imagenette_resnet18_distilled": {"dataset.directory": "FOLDER", "teacher.weights": "FILE"},
     "imagenet_resnet18_stage2": {"teacher.weights": "FILE"},
 }
 

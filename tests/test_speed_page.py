@@ -52,3 +52,9 @@ def test_scaling():
                 cells += [f"{row['seconds']:.1f} s", f"{row['images_per_second']:.0f}"]
                 cells += [f"{row['MiB_per_process']:,} MiB"]
         assert cells in ROWS
+
+
+def test_precision_accuracy():
+    for precision, found in figures("precision_accuracy")["validation_accuracy"].items():
+        assert [precision, f"{100 * found['mean']:.1f} ± {100 * found['deviation']:.1f} %"] in ROWS
+        assert len(found["of each seed"]) == 3

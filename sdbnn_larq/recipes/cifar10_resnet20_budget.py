@@ -24,6 +24,7 @@ class TrainCifar10ResNet20Budget(TrainSDBNN):
     batch_size = Field(64)
     learning_rate = Field(5e-3)
     weight_decay = Field(0.0)
+    precision = Field("float32")  # in which the published weights were trained
     t_min = Field(2.0)
     t_max = Field(4.0)
 

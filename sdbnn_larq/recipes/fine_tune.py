@@ -27,6 +27,7 @@ class TrainFineTune(TrainFineTuned):
     head_learning_rate = Field(1e-2)
     learning_rate = Field(3e-3)
     weight_decay = Field(0.0)
+    precision = Field("float32")  # in which the figures of the documentation were made; "mixed" is faster
     t_min = Field(1.0)
     t_max = Field(2.0)
 

@@ -28,7 +28,6 @@ class TrainImagenetteResNet18(TrainSDBNN):
     batch_size = Field(64)
     learning_rate = Field(2e-3)
     weight_decay = Field(0.0)
-    precision = Field("mixed")
 
     @Field
     def optimizer(self):

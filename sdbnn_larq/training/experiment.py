@@ -57,7 +57,7 @@ class TrainSDBNN(Experiment):
     cutmix: float = Field(0.0)  # α of CutMix
     label_smoothing: float = Field(0.0)
     averaging_momentum: float = Field(0.0)  # of moving averages of the weights, which then validate, test and are saved
-    precision: str = Field("float32")  # or "mixed": products of ±1 in bfloat16 (`layers.set_precision`)
+    precision: str = Field("mixed")  # products of ±1 in bfloat16 (`layers.set_precision`), or "float32"
     seed: int = Field(0)
     deterministic: bool = Field(True)  # operations that give the same bits each time
     strategy: Optional[str] = Field(None)  # "mirrored" or "multiworker"; `batch_size` is that of all replicas together

@@ -1,0 +1,34 @@
+"""ResNet-18 on Imagenette, as `imagenette_resnet18`, taught by its float twin beside the labels.
+
+    sdbnn train ImagenetteResNet18Distilled dataset.directory=DIR teacher.weights=TWIN
+
+TWIN is the `weights.safetensors` of a run of the float twin (`sdbnn train ImagenetteResNet18 model.binary=False`).
+"""
+
+from typing import Any
+
+import tensorflow as tf
+from zookeeper import ComponentField, Field, PartialComponent, task
+
+from sdbnn_larq.training import Imagenette, Photos, TrainDistilled
+from sdbnn_larq.zoo.resnet import ResNet18Factory
+
+
+@task
+class TrainImagenetteResNet18Distilled(TrainDistilled):
+    dataset = ComponentField(Imagenette)
+    preprocessing = ComponentField(PartialComponent(Photos, min_area=0.35))
+    model = ComponentField(ResNet18Factory)
+    teacher = ComponentField(PartialComponent(ResNet18Factory, binary=False))
+
+    input_shape: Any = Field((128, 128, 3))  # reaches preprocessing, model and teacher
+    epochs = Field(80)
+    batch_size = Field(64)
+    learning_rate = Field(2e-3)
+    weight_decay = Field(0.0)
+    temperature = Field(4.0)
+    alpha = Field(0.5)
+
+    @Field
+    def optimizer(self):
+        return tf.keras.optimizers.Adam(self.learning_rate)
