@@ -84,9 +84,9 @@ def _run(folder: Path, expected: NetworkDescription) -> dict[str, Any]:
         "epochs": report["epochs"],
         "hours": round(report["seconds"] / 3600, 2),
         "precision": environment["precision"],
-        "machine": f"{environment['processor']}, {environment['cores']} cores",
+        "machine": environment["processor"] + (f", {environment['cores']} cores" if environment["cores"] else ""),
         "training_percent": round(100 * float(final["accuracy"]), 2),
-        "validation_percent": round(100 * report["validation_accuracy"], 2),
+        "validation_percent": None if (share := report["validation_accuracy"]) is None else round(100 * share, 2),
         "test_percent": round(100 * report["test_accuracy"], 2),
     }
 
@@ -160,7 +160,8 @@ def _training(runs: Sequence[Mapping], twins: Sequence[Mapping]) -> Iterator[str
     yield "| | seed | epochs | hours | precision | training | validation | test |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, row in [*(("1-bit", run) for run in runs), *(("float twin", twin) for twin in twins)]:
-        percents = " | ".join(f"{row[f'{part}_percent']:.2f} %" for part in ("training", "validation", "test"))
+        shares = (row[f"{part}_percent"] for part in ("training", "validation", "test"))
+        percents = " | ".join("–" if share is None else f"{share:.2f} %" for share in shares)
         yield f"| {name} | {row['seed']} | {row['epochs']} | {row['hours']:.2f} | {row['precision']} | {percents} |"
     yield ""
     machines = dict.fromkeys(row["machine"] for row in (*runs, *twins))

@@ -1,0 +1,151 @@
+"""The trainer in PyTorch, on a processor: the authors' networks and gradients, and weights that Keras takes."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdbnn_larq import convert, zoo
+
+torch = pytest.importorskip("torch")
+TRAINER = Path(__file__).parent.parent / "training/gpu"
+sys.path.insert(0, str(TRAINER))
+import images as gpu_images  # noqa: E402
+import networks  # noqa: E402
+import train as trainer  # noqa: E402
+from torch_reference import torch_model  # noqa: E402
+
+NETWORKS = {"ResNet20": 32, "VGGSmall": 32, "CifarResNet18": 32, "ResNet18": 64}
+
+
+@pytest.fixture
+def float64():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_as_the_authors(name, float64):
+    """The reference has the signs as custom functions, the trainer as surrogates."""
+    reference = torch_model(name, k=4.0, t=0.25).double().train()
+    classes = 1000 if name == "ResNet18" else 10
+    net = networks.build(name, classes=classes).train()
+    net.load_state_dict(reference.state_dict())
+    networks.set_sharpness(net, 4.0, 0.25)
+    x = torch.randn(4, 3, NETWORKS[name], NETWORKS[name])
+    outputs = [module(x) for module in (reference, net)]
+    torch.testing.assert_close(outputs[1], outputs[0])
+    for output in outputs:
+        torch.nn.functional.cross_entropy(output, torch.arange(4)).backward()
+    expected = dict(reference.named_parameters())
+    for key, parameter in net.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[key].grad, rtol=1e-9, atol=1e-14)
+    trainer.check_gradients(net)
+
+
+def test_a_kernel_without_gradient_is_noticed():
+    net = networks.initialize(networks.build("ResNet20"))
+    net(torch.randn(2, 3, 32, 32)).sum().backward()
+    trainer.check_gradients(net)
+    kept = net.layer1[0].conv1.weight.grad
+    net.layer1[0].conv1.weight.grad = torch.zeros_like(kept)
+    with pytest.raises(ArithmeticError, match=r"Received: none for layer1\.0\.conv1\.weight\."):
+        trainer.check_gradients(net)
+    net.layer1[0].conv1.weight.grad = kept
+    for name, parameter in net.named_parameters():
+        if "dybeta" in name:
+            parameter.grad = None
+    with pytest.raises(ArithmeticError, match=r"none for layer1\.0\.conv1\.dybeta\.fc\.0\.weight"):
+        trainer.check_gradients(net)
+
+
+@pytest.mark.slow
+def test_training(tmp_path):
+    """As a user runs it, with a float twin as teacher; Keras computes what the trained network does."""
+    draw = np.random.RandomState(0)
+    for label in "ab":
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for i in range(8):
+            picture = draw.randint(0, 256, (80, 80, 3), np.uint8)
+            Image.fromarray(picture).save(tmp_path / "photos" / label / f"{i}.png")
+    common = [sys.executable, TRAINER / "train.py", "ResNet18", "--data", tmp_path / "photos"]
+    common += ["--epochs", "2", "--batch-size", "4", "--input-size", "64"]
+    one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads of parallel tests would wait for each other
+    subprocess.run([*common, "--float-twin", "--output", tmp_path / "twin"], check=True, env=one_thread)
+    teacher = ["--teacher", tmp_path / "twin", "--alpha", "0.5"]
+    subprocess.run([*common, *teacher, "--output", tmp_path / "run"], check=True, env=one_thread)
+
+    run = json.loads((tmp_path / "run/run.json").read_text())
+    assert (run["network"], run["binary"], run["alpha"], run["images"], run["classes"]) == (
+        "ResNet18",
+        True,
+        0.5,
+        16,
+        2,
+    )
+    with (tmp_path / "run/history.csv").open() as file:
+        assert [float(row["lr"]) for row in csv.DictReader(file)] == pytest.approx([2e-3, 1e-3])
+    x = torch.randn(4, 3, 64, 64)
+    for folder, options in (("run", {}), ("twin", {"binary": False})):
+        net = trainer.load(tmp_path / folder, "cpu").eval()
+        model = zoo.ResNet18(num_classes=2, input_shape=(64, 64, 3), classifier_activation=None, **options)
+        convert.load_torch_checkpoint(model, tmp_path / folder / "weights.npz")
+        with torch.no_grad():
+            expected = net(x).numpy()
+        np.testing.assert_allclose(model(x.numpy().transpose(0, 2, 3, 1), training=False), expected, atol=1e-3)
+
+
+def test_signs_are_kept():
+    """What is written has the signs that were trained, Weight Self-Distribution's shift included."""
+    net = networks.initialize(networks.build("ResNet20"))
+    with torch.no_grad():
+        net.layer1[0].conv1.weight.add_(0.3)
+    net.eval()
+    written = networks.build("ResNet20").eval()
+    state = trainer.state_of(net)
+    assert state["layer1.0.conv1.weight"].dtype == np.int8
+    written.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(written(x), net(x), rtol=0, atol=0)
+
+
+def test_windows_of_photographs():
+    """A window, resized as Pillow resizes the cropped photograph, up to Pillow's rounding between its two passes."""
+    pixels = np.random.RandomState(0).randint(0, 256, (9, 9, 3), np.uint8)
+    photo = Image.fromarray(pixels).resize((224, 224), Image.Resampling.BICUBIC)
+    resize = gpu_images.Photographs(128, 0.35)
+    images = gpu_images.stacked([np.asarray(photo)])
+    for top, left, height, width in ((14, 14, 196, 196), (10, 33, 101, 170), (0, 0, 224, 224)):
+        rows = resize.weights(torch.tensor([[float(top)]]), torch.tensor([[float(height)]]), 224)
+        columns = resize.weights(torch.tensor([[float(left)]]), torch.tensor([[float(width)]]), 224)
+        found = resize.resized(images, rows, columns)
+        cut = photo.crop((left, top, left + width, top + height)).resize((128, 128), Image.Resampling.BICUBIC)
+        expected = gpu_images.normalize(gpu_images.stacked([np.asarray(cut)]))
+        assert (found - expected).abs().max() < 2 / 255 / min(gpu_images.DEVIATION)
+    torch.testing.assert_close(
+        resize.evaluate(images),
+        resize.resized(images, resize.central(224, 1, "cpu"), resize.central(224, 1, "cpu")),
+    )
+    assert resize.train(images.repeat(5, 1, 1, 1)).shape == (5, 3, 128, 128)
+
+
+def test_shifts_and_flips():
+    """Each pixel of an augmented image is one of the image's, or black."""
+    images = torch.arange(1, 2 * 3 * 4 * 4 + 1, dtype=torch.uint8).view(2, 3, 4, 4)
+    augmented = gpu_images.SmallImages(1).train(images)
+    black = gpu_images.normalize(torch.zeros(1, 3, 1, 1, dtype=torch.uint8))
+    allowed = torch.cat([gpu_images.normalize(images).flatten(2), black.expand(2, 3, 1, 1).flatten(2)], 2)
+    for one, values in zip(augmented.flatten(0, 1), allowed.flatten(0, 1)):
+        assert torch.isin(one, values).all()
+    torch.testing.assert_close(
+        gpu_images.SmallImages(0).train(images)[0].sort(-1)[0], gpu_images.normalize(images)[0].sort(-1)[0]
+    )

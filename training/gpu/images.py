@@ -1,0 +1,155 @@
+"""Training images on the device as bytes, and their augmentation there, a batch at a time.
+
+It follows `sdbnn_larq.training.SmallImages` and `Photos`: black borders and flips; windows that show a share of a
+photograph, resized by a bicubic filter with antialiasing.
+"""
+
+import io
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
+CENTRE = 224 / 256  # part of a photograph's side that an evaluation shows
+TRIALS = 10  # for a window that fits
+
+
+def read_photographs(folder):
+    """uint8 images `(N, 3, height, width)`, all of one size, int64 labels and the classes of `folder/CLASS/FILE`."""
+    classes = sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
+    files = [(path, label) for label, name in enumerate(classes) for path in sorted(Path(folder, name).iterdir())]
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(lambda file: np.asarray(Image.open(file[0]).convert("RGB")), files))
+    if len({image.shape for image in images}) != 1:
+        raise ValueError(f"Photographs must be of one size. Received: {len({i.shape for i in images})} sizes.")
+    return stacked(images), torch.tensor([label for _, label in files]), classes
+
+
+def read_cifar10(data_dir, split="train"):
+    """uint8 images `(N, 3, 32, 32)` and int64 labels of what tensorflow-datasets prepared, read without TensorFlow."""
+    (path,) = Path(data_dir, "cifar10").glob(f"*/cifar10-{split}.tfrecord-00000-of-00001")
+    encoded, labels = [], []
+    with path.open("rb") as file:
+        while head := file.read(12):
+            record = file.read(struct.unpack("<Q", head[:8])[0])
+            file.read(4)
+            for _, features in _fields(record):
+                for _, entry in _fields(features):
+                    name, feature = (value for _, value in _fields(entry))
+                    ((_, values),) = _fields(feature)
+                    if name == b"image":
+                        ((_, value),) = _fields(values)
+                        encoded.append(value)
+                    elif name == b"label":
+                        ((_, value),) = _fields(values)
+                        labels.append(value if isinstance(value, int) else _varint(value, 0)[0])
+    with ThreadPoolExecutor() as pool:
+        images = list(pool.map(lambda b: np.asarray(Image.open(io.BytesIO(b)).convert("RGB")), encoded))
+    return stacked(images), torch.tensor(labels)
+
+
+def stacked(images):
+    return torch.from_numpy(np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2)))
+
+
+def _varint(data, i):
+    number = shift = 0
+    while True:
+        number |= (data[i] & 127) << shift
+        shift, i = shift + 7, i + 1
+        if data[i - 1] < 128:
+            return number, i
+
+
+def _fields(data):
+    """Number and value of each field of a protocol buffer."""
+    i = 0
+    while i < len(data):
+        key, i = _varint(data, i)
+        value, i = _varint(data, i)
+        if key & 7 == 2:
+            i, value = i + value, data[i : i + value]
+        yield key >> 3, value
+
+
+def normalize(images):
+    """Bytes, as floats, to ImageNet's mean 0 and deviation 1."""
+    mean, deviation = (255 * torch.tensor(v, device=images.device)[:, None, None] for v in (MEAN, DEVIATION))
+    return ((images.float() - mean) / deviation).contiguous(memory_format=torch.channels_last)
+
+
+class SmallImages:
+    """Random shifts over black borders and flips."""
+
+    def __init__(self, shift):
+        self.shift = shift
+
+    def train(self, images):
+        n, device = len(images), images.device
+        _, _, height, width = images.shape
+        down, right = (torch.randint(0, 2 * self.shift + 1, (n, 1), device=device) for _ in range(2))
+        columns = torch.arange(width, device=device).expand(n, width)
+        columns = torch.where(torch.rand(n, 1, device=device) < 0.5, width - 1 - columns, columns) + right
+        rows = torch.arange(height, device=device) + down
+        padded = F.pad(images, (self.shift,) * 4)
+        one, three = torch.arange(n, device=device)[:, None, None, None], torch.arange(3, device=device)[:, None, None]
+        return normalize(padded[one, three, rows[:, None, :, None], columns[:, None, None, :]])
+
+    def evaluate(self, images):
+        return normalize(images)
+
+
+class Photographs:
+    """Random windows and flips, the centre to evaluate; images of `size` pixels a side."""
+
+    def __init__(self, size, min_area):
+        self.size, self.min_area = size, min_area
+
+    def train(self, images):
+        n, device = len(images), images.device
+        _, _, height, width = images.shape
+        area = torch.empty(n, TRIALS, device=device).uniform_(self.min_area, 1) * height * width
+        ratio = torch.empty(n, TRIALS, device=device).uniform_(3 / 4, 4 / 3)
+        wide, high = (area * ratio).sqrt(), (area / ratio).sqrt()
+        fits = (wide <= width) & (high <= height)
+        first = fits.float().argmax(1, keepdim=True)
+        found = fits.any(1, keepdim=True)
+        wide = torch.where(found, wide.gather(1, first), CENTRE * width).round()
+        high = torch.where(found, high.gather(1, first), CENTRE * height).round()
+        left, top = (width - wide) * torch.rand(n, 1, device=device), (height - high) * torch.rand(n, 1, device=device)
+        rows = self.weights(top.floor(), high, height)
+        columns = self.weights(left.floor(), wide, width)
+        columns = torch.where(torch.rand(n, 1, 1, device=device) < 0.5, columns.flip(1), columns)
+        return self.resized(images, rows, columns)
+
+    def evaluate(self, images):
+        _, _, height, width = images.shape
+        rows, columns = (self.central(side, len(images), images.device) for side in (height, width))
+        return self.resized(images, rows, columns)
+
+    def central(self, side, n, device):
+        part = torch.full((n, 1), float(int(CENTRE * side)), device=device)
+        return self.weights((side - part + 1).div(2).floor(), part, side)
+
+    def weights(self, start, length, side):
+        """`(N, size, side)`: what each pixel of a window counts in each pixel of the result."""
+        scale = (length / self.size).clamp(min=1)[:, :, None]
+        centre = start[:, :, None] + (torch.arange(self.size, device=start.device)[:, None] + 0.5) * (
+            length / self.size
+        ).unsqueeze(2)
+        pixel = torch.arange(side, device=start.device)
+        inside = (pixel >= start[:, :, None]) & (pixel < (start + length)[:, :, None])
+        x = ((pixel + 0.5 - centre) / scale).abs()
+        near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2  # bicubic, a = -1/2
+        cubic = torch.where(x < 1, near, torch.where(x < 2, far, 0.0)) * inside
+        return cubic / cubic.sum(2, keepdim=True)
+
+    def resized(self, images, rows, columns):
+        half = torch.float16 if images.is_cuda else torch.float32
+        pixels = rows.to(half).unsqueeze(1) @ images.to(half) @ columns.to(half).unsqueeze(1).transpose(2, 3)
+        return normalize(pixels.clamp(0, 255))

@@ -1,0 +1,236 @@
+"""Training on a GPU with PyTorch, by the recipes of `sdbnn_larq.recipes`; TensorFlow is not needed.
+
+    python training/gpu/train.py ResNet18 --data IMAGENETTE/train --output runs/resnet18
+    python training/gpu/train.py VGGSmall --data TFDS --output runs/vgg --alpha 0.5 --teacher runs/vgg-twin
+
+The folder that is written holds `weights.npz` in the layout of the authors' state dicts, which `sdbnn convert` reads,
+`history.csv` and `run.json`.
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from images import Photographs, SmallImages, read_cifar10, read_photographs
+from networks import PHOTOGRAPH_NETWORKS, build, initialize, set_sharpness
+
+
+@dataclasses.dataclass
+class Recipe:
+    """What a training is; the names are those of the Keras recipes' fields."""
+
+    network: str
+    binary: bool = True  # False is the float twin
+    epochs: int = 80
+    batch_size: int = 128
+    optimizer: str = "adam"  # or "sgd", with momentum 0.9
+    learning_rate: float = 2e-3  # cosine to 0, per epoch
+    weight_decay: float = 0.0  # L2 on all parameters
+    t_min: float = 2.0  # the error decay estimator's sharpness
+    t_max: float = 4.0
+    branch_gamma: float = 1.0
+    label_smoothing: float = 0.0
+    alpha: float = 0.0  # weight of the teacher
+    temperature: float = 4.0
+    shift: int = 4  # small images
+    input_size: int = 128  # photographs
+    min_area: float = 0.35
+    seed: int = 0
+
+    def augmentation(self):
+        if self.network in PHOTOGRAPH_NETWORKS:
+            return Photographs(self.input_size, self.min_area)
+        return SmallImages(self.shift)
+
+    def make_optimizer(self, net):
+        fused = next(net.parameters()).is_cuda
+        if self.optimizer == "adam":  # epsilon as Keras has it
+            return torch.optim.Adam(
+                net.parameters(), self.learning_rate, eps=1e-7, weight_decay=self.weight_decay, fused=fused
+            )
+        return torch.optim.SGD(
+            net.parameters(), self.learning_rate, momentum=0.9, weight_decay=self.weight_decay, fused=fused
+        )
+
+
+def train(recipe, net, step, images, labels, *, teacher=None, held_out=None, say=print):
+    """Trains from new initial values.
+
+    # Arguments
+        recipe: `Recipe`.
+        net: of `networks.build`, on the device.
+        step: `net`, or what `torch.compile` made of it.
+        images, labels: on the device.
+        teacher: gives logits of the same images, or `None`.
+        held_out: images and labels that are evaluated after the last epoch.
+        say: takes a line for each epoch.
+
+    # Returns
+        The history, a dictionary for each epoch.
+    """
+    torch.manual_seed(recipe.seed)
+    initialize(net, recipe.branch_gamma)
+    augmentation, optimizer = recipe.augmentation(), recipe.make_optimizer(net)
+    steps = len(images) // recipe.batch_size
+    history, trained = [], False
+    net.train()
+    for epoch in range(recipe.epochs):
+        began = time.perf_counter()
+        t = recipe.t_min * (recipe.t_max / recipe.t_min) ** (epoch / recipe.epochs)
+        set_sharpness(net, max(1 / t, 1.0), t)
+        rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        order = torch.randperm(len(images), device=images.device)
+        total, right = (torch.zeros((), device=images.device) for _ in range(2))
+        for chosen in order[: steps * recipe.batch_size].view(steps, recipe.batch_size):
+            torch.compiler.cudagraph_mark_step_begin()
+            optimizer.zero_grad()
+            x, y = augmentation.train(images[chosen]), labels[chosen]
+            taught = teacher(x) if recipe.alpha else None
+            logits = step(x)
+            loss = loss_of(recipe, logits, y, taught)
+            loss.backward()
+            if not trained:
+                check_gradients(net)
+                trained = True
+            optimizer.step()
+            total += loss.detach()
+            right += (logits.detach().argmax(1) == y).sum()
+        row = {"epoch": epoch, "loss": float(total) / steps, "accuracy": float(right) / (steps * recipe.batch_size)}
+        if not math.isfinite(row["loss"]):
+            raise ArithmeticError(f"The loss must stay finite. Received: {row}.")
+        row.update(lr=rate, ede_t=t, ede_k=max(1 / t, 1.0), seconds=time.perf_counter() - began)
+        history.append(row)
+        say(row)
+    if held_out is not None:
+        history[-1]["val_accuracy"] = evaluate(net, augmentation, *held_out)
+    return history
+
+
+def check_gradients(net):
+    """A kernel without gradient leaves a network that still learns, with its other parameters, and looks healthy."""
+    without = [name for name, parameter in net.named_parameters() if parameter.grad is None or not parameter.grad.any()]
+    shifts = [name for name, _ in net.named_parameters() if "beta.fc" in name]  # ReLU may cut some of them off
+    if not set(shifts) <= set(without) or not shifts:
+        without = [name for name in without if name not in shifts]
+    if without:
+        raise ArithmeticError(f"All parameters must have a gradient. Received: none for {', '.join(without[:3])}.")
+
+
+def compiled(net):
+    """`net` as training steps run it: on a GPU without the time that Python takes to start each operation."""
+    return torch.compile(net, mode="reduce-overhead") if next(net.parameters()).is_cuda else net
+
+
+def loss_of(recipe, logits, labels, taught):
+    """Of `sdbnn_larq.training.distil`: the labels' cross-entropy and, with the weight α, the teacher's divergence."""
+    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+    if taught is None:
+        return loss
+    student, teacher = ((z / recipe.temperature).log_softmax(1) for z in (logits, taught))
+    divergence = F.kl_div(student, teacher, log_target=True, reduction="batchmean")
+    return recipe.alpha * recipe.temperature**2 * divergence + (1 - recipe.alpha) * loss
+
+
+@torch.no_grad()
+def evaluate(net, augmentation, images, labels, batch=250):
+    """Share of the images that are classified correctly."""
+    net.eval()
+    right = 0
+    for first in range(0, len(images), batch):
+        chosen = slice(first, first + batch)
+        right += int((net(augmentation.evaluate(images[chosen])).argmax(1) == labels[chosen]).sum())
+    net.train()
+    return right / len(images)
+
+
+def as_teacher(net):
+    """A function that gives the logits of a trained network."""
+    net.eval().requires_grad_(False)
+    run = compiled(net)
+
+    def logits(x):
+        with torch.no_grad():
+            return run(x).clone()
+
+    return logits
+
+
+def state_of(net):
+    """The state dict as numpy arrays; binary layers' latent weights as their signs, which is all that they compute.
+
+    Signs keep the weights' file small, and Weight Self-Distribution's shift of at most 0.01 leaves them as they are.
+    """
+    signs = {}
+    for name, module in net.named_modules():
+        if getattr(module, "binary", False):
+            key = "weights" if hasattr(module, "weights") else "weight"
+            kernel = getattr(module, key)
+            shape = getattr(module, "shape", kernel.shape)
+            mean = kernel.view(shape).mean((1, 2, 3), keepdim=True)
+            shifted = kernel.view(shape) + torch.sigmoid(module.alpha)[:, None, None, None] * 0.01 * mean
+            signs[f"{name}.{key}"] = torch.where(shifted >= 0, 1, -1).to(torch.int8).view(kernel.shape)
+    return {key: signs.get(key, value).detach().cpu().numpy() for key, value in net.state_dict().items()}
+
+
+def write(folder, recipe, net, history, **more):
+    """`weights.npz`, `history.csv` and `run.json`."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(folder / "weights.npz", **state_of(net))
+    with (folder / "history.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(key for row in history for key in row)))
+        writer.writeheader()
+        writer.writerows(history)
+    run = {
+        **dataclasses.asdict(recipe),
+        "seconds": sum(row["seconds"] for row in history),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU",
+        "torch": torch.__version__,
+        **more,
+    }
+    (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n")
+
+
+def load(folder, device):
+    """The network that `write` wrote."""
+    run = json.loads((Path(folder) / "run.json").read_text())
+    net = build(run["network"], binary=run["binary"], classes=run["classes"]).to(device)
+    with np.load(Path(folder) / "weights.npz") as state:
+        net.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    return net
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("network")
+    parser.add_argument("--data", required=True, help="folder of photographs by class, or of tensorflow-datasets")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--teacher", help="folder of a run, e.g. of the float twin")
+    parser.add_argument("--float-twin", action="store_true")
+    for field in dataclasses.fields(Recipe):
+        if field.name not in ("network", "binary"):
+            parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)
+    given = vars(parser.parse_args())
+    data, output, teacher = (given.pop(name) for name in ("data", "output", "teacher"))
+    recipe = Recipe(binary=not given.pop("float_twin"), **given)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    photographs = recipe.network in PHOTOGRAPH_NETWORKS
+    images, labels = read_photographs(data)[:2] if photographs else read_cifar10(data)
+    net = build(recipe.network, binary=recipe.binary, classes=int(labels.max()) + 1).to(device)
+    if teacher:
+        teacher = as_teacher(load(teacher, device))
+    history = train(recipe, net, compiled(net), images.to(device), labels.to(device), teacher=teacher)
+    write(output, recipe, net, history, images=len(images), classes=int(labels.max()) + 1)
+
+
+if __name__ == "__main__":
+    main()
