@@ -103,6 +103,22 @@ def test_training(tmp_path):
         np.testing.assert_allclose(model(x.numpy().transpose(0, 2, 3, 1), training=False), expected, atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--alpha", "0.5"], "--teacher needs an --alpha above 0, and the other way round. Received: --alpha 0.5."),
+        (["--output", "."], "--output must not hold a run. Received: '.'."),
+    ],
+)
+def test_errors(arguments, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / "run.json").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.py", "ResNet18", "--data", "photos", "--output", "new", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        trainer.main()
+    assert message in capsys.readouterr().err
+
+
 def test_signs_are_kept():
     """What is written has the signs that were trained, Weight Self-Distribution's shift included."""
     net = networks.initialize(networks.build("ResNet20"))

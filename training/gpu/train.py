@@ -19,7 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from images import Photographs, SmallImages, read_cifar10, read_photographs
-from networks import PHOTOGRAPH_NETWORKS, build, initialize, set_sharpness
+from networks import NETWORKS, PHOTOGRAPH_NETWORKS, build, initialize, set_sharpness
 
 
 @dataclasses.dataclass
@@ -79,6 +79,8 @@ def train(recipe, net, step, images, labels, *, teacher=None, held_out=None, say
     initialize(net, recipe.branch_gamma)
     augmentation, optimizer = recipe.augmentation(), recipe.make_optimizer(net)
     steps = len(images) // recipe.batch_size
+    if not steps:
+        raise ValueError(f"A batch must not exceed the {len(images)} images. Received: {recipe.batch_size}.")
     history, trained = [], False
     net.train()
     for epoch in range(recipe.epochs):
@@ -211,7 +213,7 @@ def load(folder, device):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("network")
+    parser.add_argument("network", choices=NETWORKS)
     parser.add_argument("--data", required=True, help="folder of photographs by class, or of tensorflow-datasets")
     parser.add_argument("--output", required=True)
     parser.add_argument("--teacher", help="folder of a run, e.g. of the float twin")
@@ -222,6 +224,10 @@ def main():
     given = vars(parser.parse_args())
     data, output, teacher = (given.pop(name) for name in ("data", "output", "teacher"))
     recipe = Recipe(binary=not given.pop("float_twin"), **given)
+    if bool(teacher) != (recipe.alpha > 0):
+        parser.error(f"--teacher needs an --alpha above 0, and the other way round. Received: --alpha {recipe.alpha}.")
+    if Path(output, "run.json").exists():
+        parser.error(f"--output must not hold a run. Received: {output!r}.")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     photographs = recipe.network in PHOTOGRAPH_NETWORKS
     images, labels = read_photographs(data)[:2] if photographs else read_cifar10(data)
