@@ -13,7 +13,8 @@ from torch import nn
 def with_derivative_of(surrogate, x):
     """The sign of x, +1 at 0, with the derivative of `surrogate`, whose difference from itself is exactly 0.
 
-    A custom autograd function would be the same, but compiled by PyTorch 2.11 on a GPU it had no gradient at all.
+    A custom autograd function would do the same, but PyTorch 2.11 compiles some without their gradient, silently
+    (https://github.com/pytorch/pytorch/issues/180642).
     """
     sign = torch.where(x >= 0, 1.0, -1.0).to(x.dtype)
     return sign + (surrogate - surrogate.detach())
