@@ -16,7 +16,8 @@ from sdbnn_larq.training._strategy import make_strategy
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
-FIELDS = ["preprocessing.shift=0", "epochs=3"]  # without augmentation, which replicas draw for themselves
+# Without augmentation, which replicas draw for themselves, and without rounding, which each does for itself.
+FIELDS = ["preprocessing.shift=0", "precision=float32", "epochs=3"]
 TWO_DEVICES = """
 import sys
 import sdbnn_larq
@@ -81,10 +82,17 @@ def test_two_devices_train_as_one(alone, tmp_path):
     assert_same_curves(tmp_path, alone)
 
 
+def test_two_devices_in_mixed_precision(alone, tmp_path):
+    """Near float32's on one device, as bfloat16's eight significant bits leave it."""
+    fields = [field for field in FIELDS if not field.startswith("precision")]
+    finish(start("-c", TWO_DEVICES, HERE / "tiny_recipe.py", *fields, f"output_dir={tmp_path}"))
+    np.testing.assert_allclose(column(tmp_path, "loss"), column(alone, "loss"), rtol=5e-3)
+
+
 def test_two_workers_read_photographs_as_one_process(photographs, tmp_path):
     """Each reads its share of every batch, crops and flips included, which follow from an example's number alone."""
     fields = ["dataset=PhotoFolder", f"dataset.directory={photographs}", "preprocessing=Photos", "batch_size=4"]
-    fields += ["preprocessing.input_shape=(32,32,3)", "epochs=3", "checkpoint_steps=0"]
+    fields += ["preprocessing.input_shape=(32,32,3)", "precision=float32", "epochs=3", "checkpoint_steps=0"]
     alone, cluster = tmp_path / "alone", tmp_path / "cluster"
     finish(start("-m", "sdbnn_larq.cli", "train", HERE / "tiny_recipe.py", *fields, f"output_dir={alone}"))
     finish(*start_cluster(cluster, fields))
