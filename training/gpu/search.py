@@ -45,7 +45,8 @@ class Search:
 
     def __init__(self, network, images, labels, held_out, batch_size, folder):
         self.network, self.images, self.labels = network, images, labels
-        self.batch_size, self.folder, self.rows, self.pace = batch_size, folder, [], {}
+        self.batch_size, self.folder = batch_size, folder
+        self.rows, self.shares, self.pace = [], {}, {}
         order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(images.device)
         count = int(len(images) * held_out)
         self.held_out = images[order[:count]], labels[order[:count]]
@@ -68,15 +69,17 @@ class Search:
             recipe, *self.nets[recipe.binary], *self.others, teacher=self.teacher, held_out=self.held_out, say=quiet
         )
         self.note_pace(recipe, history, len(self.others[0]))
-        share = history[-1]["val_accuracy"]
+        share = self.shares[str(fields)] = history[-1]["val_accuracy"]
         self.rows.append({**dataclasses.asdict(recipe), "images": len(self.held_out[0]), "held_out_accuracy": share})
         (self.folder / "search.json").write_text(json.dumps(self.rows, indent=1) + "\n")
         print(f"{share:.4f} {epochs} epochs {fields}", flush=True)
         return share
 
     def best(self, epochs, candidates):
-        shares = [self.try_out(epochs, fields) for fields in candidates]
-        return candidates[max(range(len(shares)), key=shares.__getitem__)]
+        for fields in candidates:
+            if str(fields) not in self.shares:
+                self.try_out(epochs, fields)
+        return max(candidates, key=lambda fields: self.shares[str(fields)])
 
     def teach(self):
         """Makes the float twin as it is the teacher."""
