@@ -108,6 +108,7 @@ def test_training(tmp_path):
     [
         (["--alpha", "0.5"], "--teacher needs an --alpha above 0, and the other way round. Received: --alpha 0.5."),
         (["--output", "."], "--output must not hold a run. Received: '.'."),
+        ([], "No such file or directory: 'photos'"),
     ],
 )
 def test_errors(arguments, message, tmp_path, monkeypatch, capsys):
@@ -117,6 +118,37 @@ def test_errors(arguments, message, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         trainer.main()
     assert message in capsys.readouterr().err
+
+
+def test_a_run_of_other_classes_is_refused(tmp_path):
+    """Whatever the test set, nothing is written for classes that it does not have."""
+    net = networks.initialize(networks.build("ResNet20", classes=3))
+    row = {"loss": 1.0, "accuracy": 0.5, "seconds": 1.0}
+    trainer.write(tmp_path / "run", trainer.Recipe("ResNet20"), net, [row], images=9, classes=3)
+    command = [sys.executable, TRAINER / "to_run.py", tmp_path / "run", "--output", tmp_path / "new"]
+    done = subprocess.run([*command, "--dataset", "Digits"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "must be 3 names, one for each class. Received: class_names='10 names'." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_for_keras(tmp_path):
+    """With the report and the history that a model card takes."""
+    net = networks.initialize(networks.build("ResNet20"))
+    history = [{"epoch": epoch, "loss": 1.0, "accuracy": 0.5, "lr": 0.1, "seconds": 1.5} for epoch in range(2)]
+    trainer.write(tmp_path / "run", trainer.Recipe("ResNet20", epochs=2), net, history, images=9, classes=10)
+    command = [sys.executable, TRAINER / "to_run.py", tmp_path / "run", "--output", tmp_path / "new"]
+    subprocess.run([*command, "--dataset", "Digits"], check=True)
+    report = json.loads((tmp_path / "new/report.json").read_text())
+    assert (report["epochs"], report["seconds"], report["test_images"]) == (2, 3.0, 359)
+    model = zoo.load(tmp_path / "new/weights.safetensors", "ResNet20")
+    x = torch.randn(4, 3, 32, 32)
+    with torch.no_grad():
+        expected = net.eval()(x).softmax(1).numpy()
+    # Rounding turns signs of activations near 0.
+    difference = np.abs(model(x.numpy().transpose(0, 2, 3, 1), training=False) - expected)
+    assert np.median(difference) < 1e-3
 
 
 def test_signs_are_kept():

@@ -32,9 +32,11 @@ def read_photographs(folder):
 
 def read_cifar10(data_dir, split="train"):
     """uint8 images `(N, 3, 32, 32)` and int64 labels of what tensorflow-datasets prepared, read without TensorFlow."""
-    (path,) = Path(data_dir, "cifar10").glob(f"*/cifar10-{split}.tfrecord-00000-of-00001")
+    found = list(Path(data_dir, "cifar10").glob(f"*/cifar10-{split}.tfrecord-00000-of-00001"))
+    if len(found) != 1:
+        raise ValueError(f"CIFAR-10 must lie prepared in {str(data_dir)!r}, once. Received: {len(found)} files.")
     encoded, labels = [], []
-    with path.open("rb") as file:
+    with found[0].open("rb") as file:
         while head := file.read(12):
             record = file.read(struct.unpack("<Q", head[:8])[0])
             file.read(4)

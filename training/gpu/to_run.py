@@ -24,6 +24,13 @@ from sdbnn_larq.training.report import Results
 @click.option("--dataset", required=True, help="The data set that tests, as `sdbnn evaluate` names it.")
 @click.argument("config", nargs=-1)
 def main(folder: Path, output: Path, dataset: str, config: tuple[str, ...]) -> None:
+    try:
+        write_run(folder, output, dataset, config)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(str(error)) from error
+
+
+def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...]) -> None:
     run = json.loads((folder / "run.json").read_text("utf-8"))
     with (folder / "history.csv").open(encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]

@@ -228,6 +228,14 @@ def main():
         parser.error(f"--teacher needs an --alpha above 0, and the other way round. Received: --alpha {recipe.alpha}.")
     if Path(output, "run.json").exists():
         parser.error(f"--output must not hold a run. Received: {output!r}.")
+    try:
+        run(recipe, data, output, teacher)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+
+
+def run(recipe, data, output, teacher):
+    """Trains by a recipe and writes the run."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     photographs = recipe.network in PHOTOGRAPH_NETWORKS
     images, labels = read_photographs(data)[:2] if photographs else read_cifar10(data)
