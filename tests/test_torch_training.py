@@ -179,10 +179,8 @@ def test_windows_of_photographs():
         cut = photo.crop((left, top, left + width, top + height)).resize((128, 128), Image.Resampling.BICUBIC)
         expected = gpu_images.normalize(gpu_images.stacked([np.asarray(cut)]))
         assert (found - expected).abs().max() < 2 / 255 / min(gpu_images.DEVIATION)
-    torch.testing.assert_close(
-        resize.evaluate(images),
-        resize.resized(images, resize.central(224, 1, "cpu"), resize.central(224, 1, "cpu")),
-    )
+        if (top, height) == (14, 196):  # 224 of 256 parts
+            assert (resize.evaluate(images) - expected).abs().max() < 2 / 255 / min(gpu_images.DEVIATION)
     assert resize.train(images.repeat(5, 1, 1, 1)).shape == (5, 3, 128, 128)
 
 

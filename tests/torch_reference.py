@@ -1,10 +1,19 @@
-"""The authors' five networks in PyTorch, with the names of their state dicts; written after the specification."""
+"""The authors' five networks in PyTorch, with the names of their state dicts; written after the specification.
+
+How layers are joined is the PyTorch trainer's, the self-distribution convolution is this module's own.
+"""
+
+import sys
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from golden_rule import draw
 from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "training/gpu"))
+from networks import NETWORKS, PHOTOGRAPH_NETWORKS, ResNet
 
 
 class Sign(torch.autograd.Function):
@@ -73,90 +82,6 @@ class SDConv(nn.Module):
         return F.conv2d(a, w, None, self.stride, 1)
 
 
-class BiRealBlock(nn.Module):
-    def __init__(self, channels, filters, stride, conv):
-        super().__init__()
-        self.conv1, self.bn1 = conv(channels, filters, stride), nn.BatchNorm2d(filters)
-        self.conv2, self.bn2 = conv(filters, filters, 1), nn.BatchNorm2d(filters)
-        self.pad = filters // 4 if stride == 2 else 0
-
-    def forward(self, x):
-        shortcut = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad)) if self.pad else x
-        x = F.hardtanh(self.bn1(self.conv1(x)) + shortcut)
-        return F.hardtanh(self.bn2(self.conv2(x)) + x)
-
-
-class BasicBlock(nn.Module):
-    def __init__(self, channels, filters, stride, conv):
-        super().__init__()
-        self.conv1, self.bn1 = conv(channels, filters, stride), nn.BatchNorm2d(filters)
-        self.conv2, self.bn2 = conv(filters, filters, 1), nn.BatchNorm2d(filters)
-        self.shortcut = nn.Sequential()
-        if stride == 2:
-            self.shortcut = nn.Sequential(nn.Conv2d(channels, filters, 1, 2, bias=False), nn.BatchNorm2d(filters))
-
-    def forward(self, x):
-        y = F.hardtanh(self.bn1(self.conv1(x)))
-        return F.hardtanh(self.bn2(self.conv2(y)) + self.shortcut(x))
-
-
-class ImageNetBlock(nn.Module):
-    def __init__(self, channels, filters, stride, conv):
-        super().__init__()
-        self.binary_conv, self.bn1 = conv(channels, filters, stride), nn.BatchNorm2d(filters)
-        self.prelu = nn.PReLU(filters)
-        self.downsample = None
-        if stride == 2:
-            self.downsample = nn.Sequential(
-                nn.AvgPool2d(2), nn.Conv2d(channels, filters, 1, bias=False), nn.BatchNorm2d(filters)
-            )
-
-    def forward(self, x):
-        shortcut = self.downsample(x) if self.downsample else x
-        return self.prelu(self.bn1(self.binary_conv(x)) + shortcut)
-
-
-class ResNet(nn.Module):
-    """Stem, stages and global pooling of all residual networks."""
-
-    def __init__(self, stem, block, widths, depths, conv):
-        super().__init__()
-        self.conv1, self.bn1 = stem, nn.BatchNorm2d(widths[0])
-        channels = widths[0]
-        for stage, (filters, depth) in enumerate(zip(widths, depths), 1):
-            blocks = []
-            for i in range(depth):
-                blocks.append(block(channels, filters, 2 if stage > 1 and i == 0 else 1, conv))
-                channels = filters
-            self.add_module(f"layer{stage}", nn.Sequential(*blocks))
-        self.stages = len(widths)
-
-    def features(self, x):
-        for stage in range(1, self.stages + 1):
-            x = getattr(self, f"layer{stage}")(x)
-        return x.mean((2, 3))
-
-
-class CifarResNet(ResNet):
-    def __init__(self, block, widths, depth, conv):
-        stem = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
-        super().__init__(stem, block, widths, [depth] * len(widths), conv)
-        self.bn2, self.linear = nn.BatchNorm1d(widths[-1]), nn.Linear(widths[-1], 10)
-
-    def forward(self, x):
-        return self.linear(self.bn2(self.features(F.hardtanh(self.bn1(self.conv1(x))))))
-
-
-class ImageNetResNet(ResNet):
-    def __init__(self, depths, conv):
-        stem = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        super().__init__(stem, ImageNetBlock, (64, 128, 256, 512), depths, conv)
-        self.fc = nn.Linear(512, 1000)
-
-    def forward(self, x):
-        return self.fc(self.features(F.max_pool2d(self.bn1(self.conv1(x)), 3, 2, 1)))
-
-
 class TorchvisionBlock(nn.Module):
     def __init__(self, channels, filters, stride, conv):
         super().__init__()
@@ -186,27 +111,6 @@ class TorchvisionResNet34(ResNet):
         return self.fc(self.features(F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)))
 
 
-class VGGSmall(nn.Module):
-    def __init__(self, conv):
-        super().__init__()
-        self.conv0, self.bn0 = nn.Conv2d(3, 128, 3, padding=1, bias=False), nn.BatchNorm2d(128)
-        channels = 128
-        for i, filters in enumerate((128, 256, 256, 512, 512), 1):
-            self.add_module(f"conv{i}", conv(channels, filters, 1))
-            self.add_module(f"bn{i}", nn.BatchNorm2d(filters))
-            channels = filters
-        self.fc = nn.Linear(8192, 10)
-
-    def forward(self, x):
-        x = F.hardtanh(self.bn0(self.conv0(x)))
-        for i in range(1, 6):
-            x = getattr(self, f"conv{i}")(x)
-            if i in (1, 3, 5):
-                x = F.max_pool2d(x, 2)
-            x = F.hardtanh(getattr(self, f"bn{i}")(x))
-        return self.fc(x.flatten(1))
-
-
 def torch_model(name: str, binary_weights: bool = True, k: float = 1.0, t: float = 1.0) -> nn.Module:
     """The network of that name in the zoo, in evaluation mode, filled by the golden rule.
 
@@ -222,15 +126,12 @@ def torch_model(name: str, binary_weights: bool = True, k: float = 1.0, t: float
     def imagenet_conv(channels, filters, stride):
         return SDConv(channels, filters, stride, (approx_sign, straight_through), binary_weights, 8, True)
 
-    makers = {
-        "VGGSmall": lambda: VGGSmall(conv),
-        "ResNet20": lambda: CifarResNet(BiRealBlock, (16, 32, 64), 3, conv),
-        "CifarResNet18": lambda: CifarResNet(BasicBlock, (64, 128, 256, 512), 2, conv),
-        "ResNet18": lambda: ImageNetResNet((4, 4, 4, 4), imagenet_conv),
-        "ResNet34": lambda: ImageNetResNet((6, 8, 12, 6), imagenet_conv),
-        "FloatResNet34": TorchvisionResNet34,
-    }
-    model = makers[name]()
+    if name == "FloatResNet34":
+        model = TorchvisionResNet34()
+    elif name in PHOTOGRAPH_NETWORKS:
+        model = NETWORKS[name](imagenet_conv, 1000)
+    else:
+        model = NETWORKS[name](conv, 10)
     drawn = {key: torch.from_numpy(np.array(draw(key, tuple(v.shape)))) for key, v in model.state_dict().items()}
     model.load_state_dict(drawn)
     return model.eval()

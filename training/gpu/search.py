@@ -63,7 +63,7 @@ class Search:
         return Recipe(self.network, epochs=epochs, batch_size=self.batch_size, **fields)
 
     def try_out(self, epochs, fields):
-        """The share of the held-out images that a short run classifies correctly."""
+        """Notes the share of the held-out images that a short run classifies correctly."""
         recipe = self.recipe(epochs, fields)
         history = train(
             recipe, *self.nets[recipe.binary], *self.others, teacher=self.teacher, held_out=self.held_out, say=quiet
@@ -73,7 +73,6 @@ class Search:
         self.rows.append({**dataclasses.asdict(recipe), "images": len(self.held_out[0]), "held_out_accuracy": share})
         (self.folder / "search.json").write_text(json.dumps(self.rows, indent=1) + "\n")
         print(f"{share:.4f} {epochs} epochs {fields}", flush=True)
-        return share
 
     def best(self, epochs, candidates):
         for fields in candidates:
