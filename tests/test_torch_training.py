@@ -67,37 +67,50 @@ def test_a_kernel_without_gradient_is_noticed():
         trainer.check_gradients(net)
 
 
+RUNS = {
+    "student": "--teacher twin --alpha 0.5 --held-out 0.25",
+    "twin": "--float-twin",
+    "unshifted": "--self-distribution none",
+    "kernels": "--self-distribution weight",
+    "too-large": "--batch-size 17",
+    "untaught": "--teacher too-large --alpha 0.5",
+}
+
+
 @pytest.mark.slow
 def test_training(tmp_path):
-    """As a user runs it, with a float twin as teacher; Keras computes what the trained network does."""
+    """As a user runs it, side by side; Keras computes what the trained networks do."""
     draw = np.random.RandomState(0)
     for label in "ab":
         (tmp_path / "photos" / label).mkdir(parents=True)
         for i in range(8):
             picture = draw.randint(0, 256, (80, 80, 3), np.uint8)
             Image.fromarray(picture).save(tmp_path / "photos" / label / f"{i}.png")
-    common = [sys.executable, TRAINER / "train.py", "ResNet18", "--data", tmp_path / "photos"]
-    common += ["--epochs", "2", "--batch-size", "4", "--input-size", "64"]
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads of parallel tests would wait for each other
-    subprocess.run([*common, "--float-twin", "--output", tmp_path / "twin"], check=True, env=one_thread)
-    teacher = ["--teacher", tmp_path / "twin", "--alpha", "0.5"]
-    subprocess.run([*common, *teacher, "--output", tmp_path / "run"], check=True, env=one_thread)
+    packed, runs = tmp_path / "photos.npz", tmp_path / "runs"
+    subprocess.run([sys.executable, TRAINER / "images.py", tmp_path / "photos", packed], check=True, env=one_thread)
+    common = "ResNet18 --epochs 2 --batch-size 4 --input-size 64"
+    lines = "".join(f"{name} {common} {options}\n" for name, options in RUNS.items())
+    (tmp_path / "runs.txt").write_text(f"# Runs\n\n{lines}")
+    command = [sys.executable, TRAINER / "side_by_side.py", tmp_path / "runs.txt", "--data", packed, "--output", runs]
+    done = subprocess.run([*command, "--workers", "2"], env=one_thread, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "All runs must end. Received: too-large, untaught did not" in done.stderr
+    assert "A batch must not exceed the 16 images. Received: 17." in (runs / "too-large.log").read_text()
 
-    run = json.loads((tmp_path / "run/run.json").read_text())
-    assert (run["network"], run["binary"], run["alpha"], run["images"], run["classes"]) == (
-        "ResNet18",
-        True,
-        0.5,
-        16,
-        2,
-    )
-    with (tmp_path / "run/history.csv").open() as file:
+    run = json.loads((runs / "student/run.json").read_text())
+    assert (run["network"], run["binary"], run["alpha"], run["classes"]) == ("ResNet18", True, 0.5, 2)
+    assert (run["images"], run["held_out_images"]) == (12, 4)
+    assert run["held_out_accuracy"] in (0, 0.25, 0.5, 0.75, 1)
+    with (runs / "student/history.csv").open() as file:
         assert [float(row["lr"]) for row in csv.DictReader(file)] == pytest.approx([2e-3, 1e-3])
     x = torch.randn(4, 3, 64, 64)
-    for folder, options in (("run", {}), ("twin", {"binary": False})):
-        net = trainer.load(tmp_path / folder, "cpu").eval()
+    shifts = {"student": "both", "unshifted": None, "kernels": "weight"}
+    for folder in ("twin", *shifts):
+        options = {"self_distribution": shifts[folder]} if folder in shifts else {"binary": False}
+        net = trainer.load(runs / folder, "cpu").eval()
         model = zoo.ResNet18(num_classes=2, input_shape=(64, 64, 3), classifier_activation=None, **options)
-        convert.load_torch_checkpoint(model, tmp_path / folder / "weights.npz")
+        convert.load_torch_checkpoint(model, runs / folder / "weights.npz")
         with torch.no_grad():
             expected = net(x).numpy()
         np.testing.assert_allclose(model(x.numpy().transpose(0, 2, 3, 1), training=False), expected, atol=1e-3)
@@ -108,6 +121,7 @@ def test_training(tmp_path):
     [
         (["--alpha", "0.5"], "--teacher needs an --alpha above 0, and the other way round. Received: --alpha 0.5."),
         (["--output", "."], "--output must not hold a run. Received: '.'."),
+        (["--held-out", "1"], "--held-out must be at least 0 and below 1. Received: 1.0."),
         ([], "No such file or directory: 'photos'"),
     ],
 )

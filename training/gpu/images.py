@@ -1,11 +1,16 @@
 """Training images on the device as bytes, and their augmentation there, a batch at a time.
 
+    python training/gpu/images.py IMAGENETTE/train imagenette.npz
+
+decodes images once for many runs: `--data` takes the file as it takes the folder.
+
 It follows `sdbnn_larq.training.SmallImages` and `Photos`: black borders and flips; windows that show a share of a
 photograph, resized by a bicubic filter with antialiasing.
 """
 
 import io
 import struct
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +22,14 @@ from PIL import Image
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 CENTRE = 224 / 256  # part of a photograph's side that an evaluation shows
 TRIALS = 10  # for a window that fits
+
+
+def read(data):
+    """uint8 images `(N, 3, height, width)` and int64 labels of photographs, of CIFAR-10 or of what was packed."""
+    if Path(data).suffix == ".npz":
+        with np.load(data, allow_pickle=False) as arrays:
+            return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+    return read_cifar10(data) if Path(data, "cifar10").is_dir() else read_photographs(data)[:2]
 
 
 def read_photographs(folder):
@@ -155,3 +168,9 @@ class Photographs:
         half = torch.float16 if images.is_cuda else torch.float32
         pixels = rows.to(half).unsqueeze(1) @ images.to(half) @ columns.to(half).unsqueeze(1).transpose(2, 3)
         return normalize(pixels.clamp(0, 255))
+
+
+if __name__ == "__main__":
+    source, packed = sys.argv[1:]
+    images, labels = read(source)
+    np.savez(packed, images=images.numpy(), labels=labels.numpy())

@@ -58,15 +58,15 @@ class Shift(nn.Module):
 
 
 class CifarConv(nn.Module):
-    """Self-distribution convolution of the CIFAR-10 networks; without the binary option a plain one."""
+    """Self-distribution convolution of the CIFAR-10 networks; a plain one without the binary option."""
 
-    def __init__(self, channels, filters, stride, binary):
+    def __init__(self, channels, filters, stride, binary, shifts):
         super().__init__()
         self.stride, self.binary = stride, binary
         self.weight = nn.Parameter(torch.empty(filters, channels, 3, 3))
+        self.alpha = nn.Parameter(torch.zeros(filters)) if "weight" in shifts else None
+        self.dybeta = Shift(channels, 16) if "activation" in shifts else None
         if binary:
-            self.alpha = nn.Parameter(torch.zeros(filters))
-            self.dybeta = Shift(channels, 16)
             self.register_buffer("k", torch.tensor(1.0), persistent=False)
             self.register_buffer("t", torch.tensor(1.0), persistent=False)
 
@@ -74,30 +74,36 @@ class CifarConv(nn.Module):
         if not self.binary:
             return product(x, self.weight, self.stride)
         kernel = ede_sign(with_weight_shift(self.weight, self.alpha), self.k, self.t)
-        return product(ede_sign(x + self.dybeta(x), self.k, self.t), kernel, self.stride)
+        return product(ede_sign(with_shift(x, self.dybeta), self.k, self.t), kernel, self.stride)
 
 
 class ImageNetConv(nn.Module):
     """Self-distribution convolution of the ImageNet networks, whose kernel is one column."""
 
-    def __init__(self, channels, filters, stride, binary):
+    def __init__(self, channels, filters, stride, binary, shifts):
         super().__init__()
         self.shape, self.stride, self.binary = (filters, channels, 3, 3), stride, binary
         self.weights = nn.Parameter(torch.empty(filters * channels * 9, 1))
-        if binary:
-            self.alpha = nn.Parameter(torch.zeros(filters))
-            self.beta = Shift(channels, 8)
+        self.alpha = nn.Parameter(torch.zeros(filters)) if "weight" in shifts else None
+        self.beta = Shift(channels, 8) if "activation" in shifts else None
 
     def forward(self, x):
         kernel = self.weights.view(self.shape)
         if not self.binary:
             return product(x, kernel, self.stride)
         kernel = ste_sign(with_weight_shift(kernel, self.alpha))
-        return product(approx_sign(x + self.beta(x)), kernel, self.stride)
+        return product(approx_sign(with_shift(x, self.beta)), kernel, self.stride)
+
+
+def with_shift(x, shift):
+    """Activation Self-Distribution, if there is any."""
+    return x if shift is None else x + shift(x)
 
 
 def with_weight_shift(kernel, alpha):
-    """Weight Self-Distribution."""
+    """Weight Self-Distribution, if there is any."""
+    if alpha is None:
+        return kernel
     mean = kernel.mean((1, 2, 3), keepdim=True).detach()
     return kernel + torch.sigmoid(alpha)[:, None, None, None] * 0.01 * mean
 
@@ -217,10 +223,14 @@ NETWORKS = {
 PHOTOGRAPH_NETWORKS = ("ResNet18", "ResNet34")
 
 
-def build(name, *, binary=True, classes=10):
+SHIFTS = {"both": ("activation", "weight"), "activation": ("activation",), "weight": ("weight",), "none": ()}
+
+
+def build(name, *, binary=True, classes=10, self_distribution="both"):
     """The network of that name in the zoo, or its float twin; `initialize` gives it values."""
     kind = ImageNetConv if name in PHOTOGRAPH_NETWORKS else CifarConv
-    return NETWORKS[name](lambda *shape: kind(*shape, binary), classes)
+    shifts = SHIFTS[self_distribution] if binary else ()
+    return NETWORKS[name](lambda *shape: kind(*shape, binary, shifts), classes)
 
 
 @torch.no_grad()

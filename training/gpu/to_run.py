@@ -34,7 +34,10 @@ def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...])
     run = json.loads((folder / "run.json").read_text("utf-8"))
     with (folder / "history.csv").open(encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    arguments = {} if run["binary"] else {"binary": False}
+    shifts = run["self_distribution"]
+    arguments: dict = (
+        {"self_distribution": None if shifts == "none" else shifts} if run["binary"] else {"binary": False}
+    )
     if run["network"] in ("ResNet18", "ResNet34"):
         arguments["input_shape"] = (run["input_size"], run["input_size"], 3)
     model = zoo.get_model(run["network"], num_classes=run["classes"], **arguments)

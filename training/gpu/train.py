@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from images import Photographs, SmallImages, read_cifar10, read_photographs
-from networks import NETWORKS, PHOTOGRAPH_NETWORKS, build, initialize, set_sharpness
+from images import Photographs, SmallImages, read
+from networks import NETWORKS, PHOTOGRAPH_NETWORKS, SHIFTS, build, initialize, set_sharpness, with_weight_shift
+from torch import nn
 
 
 @dataclasses.dataclass
@@ -28,6 +29,7 @@ class Recipe:
 
     network: str
     binary: bool = True  # False is the float twin
+    self_distribution: str = "both"  # or "activation", "weight", "none"
     epochs: int = 80
     batch_size: int = 128
     optimizer: str = "adam"  # or "sgd", with momentum 0.9
@@ -60,29 +62,27 @@ class Recipe:
         )
 
 
-def train(recipe, net, step, images, labels, *, teacher=None, held_out=None, say=print):
+def train(recipe, net, images, labels, *, teacher=None, say=print):
     """Trains from new initial values.
 
     # Arguments
         recipe: `Recipe`.
         net: of `networks.build`, on the device.
-        step: `net`, or what `torch.compile` made of it.
         images, labels: on the device.
-        teacher: gives logits of the same images, or `None`.
-        held_out: images and labels that are evaluated after the last epoch.
-        say: takes a line for each epoch.
+        teacher: a trained network that gives logits of the same images, or `None`.
+        say: takes the row of each epoch.
 
     # Returns
         The history, a dictionary for each epoch.
     """
-    torch.manual_seed(recipe.seed)
-    initialize(net, recipe.branch_gamma)
-    augmentation, optimizer = recipe.augmentation(), recipe.make_optimizer(net)
     steps = len(images) // recipe.batch_size
     if not steps:
         raise ValueError(f"A batch must not exceed the {len(images)} images. Received: {recipe.batch_size}.")
-    history, trained = [], False
-    net.train()
+    torch.manual_seed(recipe.seed)
+    initialize(net, recipe.branch_gamma).train()
+    augmentation, optimizer = recipe.augmentation(), recipe.make_optimizer(net)
+    backward = None
+    history = []
     for epoch in range(recipe.epochs):
         began = time.perf_counter()
         t = recipe.t_min * (recipe.t_max / recipe.t_min) ** (epoch / recipe.epochs)
@@ -93,28 +93,65 @@ def train(recipe, net, step, images, labels, *, teacher=None, held_out=None, say
         order = torch.randperm(len(images), device=images.device)
         total, right = (torch.zeros((), device=images.device) for _ in range(2))
         for chosen in order[: steps * recipe.batch_size].view(steps, recipe.batch_size):
-            torch.compiler.cudagraph_mark_step_begin()
-            optimizer.zero_grad()
-            x, y = augmentation.train(images[chosen]), labels[chosen]
-            taught = teacher(x) if recipe.alpha else None
-            logits = step(x)
-            loss = loss_of(recipe, logits, y, taught)
-            loss.backward()
-            if not trained:
+            batch = augmentation.train(images[chosen]), labels[chosen]
+            first = backward is None
+            backward = backward or recorded(recipe, net, teacher, *batch)
+            loss, correct = backward(*batch)
+            if first:
                 check_gradients(net)
-                trained = True
             optimizer.step()
-            total += loss.detach()
-            right += (logits.detach().argmax(1) == y).sum()
+            total += loss
+            right += correct
         row = {"epoch": epoch, "loss": float(total) / steps, "accuracy": float(right) / (steps * recipe.batch_size)}
         if not math.isfinite(row["loss"]):
             raise ArithmeticError(f"The loss must stay finite. Received: {row}.")
         row.update(lr=rate, ede_t=t, ede_k=max(1 / t, 1.0), seconds=time.perf_counter() - began)
         history.append(row)
         say(row)
-    if held_out is not None:
-        history[-1]["val_accuracy"] = evaluate(net, augmentation, *held_out)
     return history
+
+
+def recorded(recipe, net, teacher, *examples):
+    """Loss, correct answers and gradients of a batch; on a GPU a graph, which Python starts in no time.
+
+    The graph puts gradients and results into the same memory each time.
+    """
+    if teacher:
+        teacher.eval().requires_grad_(False)
+    on_gpu = examples[0].is_cuda
+    logits_of, taught_by = (torch.compile(module) if on_gpu and module else module for module in (net, teacher))
+
+    def backward(x, y):
+        net.zero_grad(set_to_none=True)
+        taught = taught_by(x) if teacher else None
+        logits = logits_of(x)
+        loss = loss_of(recipe, logits, y, taught)
+        loss.backward()
+        return loss.detach(), (logits.detach().argmax(1) == y).sum()
+
+    if not on_gpu:
+        return backward
+    inputs = [example.clone() for example in examples]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):  # compiles, and chooses the fastest convolutions, which a recording may not
+            backward(*inputs)
+    torch.cuda.current_stream().wait_stream(stream)
+    for module in net.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.reset_running_stats()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        results = backward(*inputs)
+
+    def replay(*batch):
+        for held, given in zip(inputs, batch):
+            held.copy_(given)
+        graph.replay()
+        return results
+
+    return replay
 
 
 def check_gradients(net):
@@ -125,11 +162,6 @@ def check_gradients(net):
         without = [name for name in without if name not in shifts]
     if without:
         raise ArithmeticError(f"All parameters must have a gradient. Received: none for {', '.join(without[:3])}.")
-
-
-def compiled(net):
-    """`net` as training steps run it: on a GPU without the time that Python takes to start each operation."""
-    return torch.compile(net, mode="reduce-overhead") if next(net.parameters()).is_cuda else net
 
 
 def loss_of(recipe, logits, labels, taught):
@@ -154,18 +186,6 @@ def evaluate(net, augmentation, images, labels, batch=250):
     return right / len(images)
 
 
-def as_teacher(net):
-    """A function that gives the logits of a trained network."""
-    net.eval().requires_grad_(False)
-    run = compiled(net)
-
-    def logits(x):
-        with torch.no_grad():
-            return run(x).clone()
-
-    return logits
-
-
 def state_of(net):
     """The state dict as numpy arrays; binary layers' latent weights as their signs, which is all that they compute.
 
@@ -176,9 +196,7 @@ def state_of(net):
         if getattr(module, "binary", False):
             key = "weights" if hasattr(module, "weights") else "weight"
             kernel = getattr(module, key)
-            shape = getattr(module, "shape", kernel.shape)
-            mean = kernel.view(shape).mean((1, 2, 3), keepdim=True)
-            shifted = kernel.view(shape) + torch.sigmoid(module.alpha)[:, None, None, None] * 0.01 * mean
+            shifted = with_weight_shift(kernel.view(getattr(module, "shape", kernel.shape)), module.alpha)
             signs[f"{name}.{key}"] = torch.where(shifted >= 0, 1, -1).to(torch.int8).view(kernel.shape)
     return {key: signs.get(key, value).detach().cpu().numpy() for key, value in net.state_dict().items()}
 
@@ -202,10 +220,14 @@ def write(folder, recipe, net, history, **more):
     (folder / "run.json").write_text(json.dumps(run, indent=2) + "\n")
 
 
+def build_for(recipe, classes):
+    return build(recipe.network, binary=recipe.binary, classes=classes, self_distribution=recipe.self_distribution)
+
+
 def load(folder, device):
     """The network that `write` wrote."""
     run = json.loads((Path(folder) / "run.json").read_text())
-    net = build(run["network"], binary=run["binary"], classes=run["classes"]).to(device)
+    net = build_for(Recipe(**{f.name: run[f.name] for f in dataclasses.fields(Recipe)}), run["classes"]).to(device)
     with np.load(Path(folder) / "weights.npz") as state:
         net.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     return net
@@ -214,36 +236,49 @@ def load(folder, device):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", choices=NETWORKS)
-    parser.add_argument("--data", required=True, help="folder of photographs by class, or of tensorflow-datasets")
+    parser.add_argument("--data", required=True, help="photographs by class, or tensorflow-datasets' folder, or packed")
     parser.add_argument("--output", required=True)
     parser.add_argument("--teacher", help="folder of a run, e.g. of the float twin")
     parser.add_argument("--float-twin", action="store_true")
+    parser.add_argument("--held-out", type=float, default=0, help="share of the images that only evaluates")
     for field in dataclasses.fields(Recipe):
         if field.name not in ("network", "binary"):
-            parser.add_argument(f"--{field.name.replace('_', '-')}", type=field.type, default=field.default)
+            choices = SHIFTS if field.name == "self_distribution" else None
+            option = f"--{field.name.replace('_', '-')}"
+            parser.add_argument(option, type=field.type, default=field.default, choices=choices)
     given = vars(parser.parse_args())
-    data, output, teacher = (given.pop(name) for name in ("data", "output", "teacher"))
+    data, output, teacher, held_out = (given.pop(name) for name in ("data", "output", "teacher", "held_out"))
     recipe = Recipe(binary=not given.pop("float_twin"), **given)
     if bool(teacher) != (recipe.alpha > 0):
         parser.error(f"--teacher needs an --alpha above 0, and the other way round. Received: --alpha {recipe.alpha}.")
+    if not 0 <= held_out < 1:
+        parser.error(f"--held-out must be at least 0 and below 1. Received: {held_out}.")
     if Path(output, "run.json").exists():
         parser.error(f"--output must not hold a run. Received: {output!r}.")
     try:
-        run(recipe, data, output, teacher)
+        run(recipe, data, output, teacher, held_out)
     except (OSError, ValueError) as error:
         parser.error(str(error))
 
 
-def run(recipe, data, output, teacher):
+def run(recipe, data, output, teacher, held_out):
     """Trains by a recipe and writes the run."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    photographs = recipe.network in PHOTOGRAPH_NETWORKS
-    images, labels = read_photographs(data)[:2] if photographs else read_cifar10(data)
-    net = build(recipe.network, binary=recipe.binary, classes=int(labels.max()) + 1).to(device)
-    if teacher:
-        teacher = as_teacher(load(teacher, device))
-    history = train(recipe, net, compiled(net), images.to(device), labels.to(device), teacher=teacher)
-    write(output, recipe, net, history, images=len(images), classes=int(labels.max()) + 1)
+    torch.backends.cudnn.benchmark = True
+    images, labels = read(data)
+    classes = int(labels.max()) + 1
+    images, labels = images.to(device), labels.to(device)
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
+    evaluated, trained = order.tensor_split([int(len(images) * held_out)])
+    net = build_for(recipe, classes).to(device)
+    teacher = load(teacher, device) if teacher else None
+    history = train(recipe, net, images[trained], labels[trained], teacher=teacher)
+    more = {"images": len(trained), "classes": classes}
+    if held_out:
+        share = evaluate(net, recipe.augmentation(), images[evaluated], labels[evaluated])
+        more.update(held_out_images=len(evaluated), held_out_accuracy=share)
+        print(f"{share:.4f} of {len(evaluated)} held-out images")
+    write(output, recipe, net, history, **more)
 
 
 if __name__ == "__main__":
