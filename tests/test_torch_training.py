@@ -165,6 +165,33 @@ def test_a_run_for_keras(tmp_path):
     assert np.median(difference) < 1e-3
 
 
+@pytest.mark.parametrize("name", ["ResNet20", "VGGSmall", "CifarResNet18"])
+def test_a_teacher_may_have_relu(name):
+    images = torch.randn(2, 3, 32, 32)
+    nets = [networks.initialize(networks.build(name, binary=False, relu=relu)).eval() for relu in (False, True)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    activations = [
+        [type(m) for m in net.modules() if isinstance(m, (torch.nn.Hardtanh, torch.nn.ReLU))] for net in nets
+    ]
+    assert activations[1] == [torch.nn.ReLU] * len(activations[0])
+    with torch.no_grad():
+        assert not torch.allclose(nets[0](images), nets[1](images))
+
+
+def test_relu_is_of_float_networks(tmp_path):
+    for name, binary in (("ResNet20", True), ("ResNet18", False)):
+        with pytest.raises(ValueError, match=rf"Received: {name}, binary={binary}\."):
+            networks.build(name, binary=binary, relu=True)
+    recipe = trainer.Recipe("ResNet20", binary=False, relu=True)
+    net = networks.initialize(trainer.build_for(recipe, 10))
+    trainer.write(tmp_path / "run", recipe, net, [{"accuracy": 0.5, "seconds": 1.0}], images=9, classes=10)
+    assert any(isinstance(module, torch.nn.ReLU) for module in trainer.load(tmp_path / "run", "cpu").modules())
+    command = [sys.executable, TRAINER / "to_run.py", tmp_path / "run", "--output", tmp_path / "new"]
+    done = subprocess.run([*command, "--dataset", "Digits"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "A run must be of a network that the zoo has." in done.stderr
+
+
 def test_signs_are_kept():
     """What is written has the signs that were trained, Weight Self-Distribution's shift included."""
     net = networks.initialize(networks.build("ResNet20"))

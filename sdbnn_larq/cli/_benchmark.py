@@ -73,7 +73,7 @@ def benchmark(
             entries = contestants(model, float_twin, Path(folder), data, threads)
             rows = measure(entries, data, batch, rounds)
             if source:
-                add_accuracy(rows, entries, {"measured": model, **({"twin": float_twin} if twin else {})}, source)
+                add_accuracy(rows, entries, {"measured": model, **({"twin": float_twin} if twin else {})}, source, batch)
         result = {
             "network": zoo.describe(model).architecture,
             "input": list(shape),
@@ -129,15 +129,17 @@ def _images(
 
 
 def add_accuracy(
-    rows: list[dict[str, Any]], entries: list, trained: Mapping[str, tf.keras.Model], source: Dataset
+    rows: list[dict[str, Any]], entries: list, trained: Mapping[str, tf.keras.Model], source: Dataset, batch: int
 ) -> None:
     """Adds `top1`, from 0 to 1, and `test_images` to the row of each contestant whose network is trained."""
     for row, entry in zip(rows, entries):
         if model := trained.get(entry.network):
-            single = entry.start((1, *model.input_shape[1:]))
+            batched = entry.start((batch, *model.input_shape[1:]))
 
-            def run(images: np.ndarray, single=single) -> np.ndarray:
-                return np.concatenate([single(image[None]).copy() for image in images])
+            def run(images: np.ndarray, batched=batched) -> np.ndarray:
+                parts = (images[i : i + batch] for i in range(0, len(images), batch))
+                filled = ((len(part), np.resize(part, (batch, *part.shape[1:]))) for part in parts)
+                return np.concatenate([batched(part)[:count].copy() for count, part in filled])
 
             accuracy = evaluate(model, source, run)
             row.update(top1=accuracy.share, test_images=accuracy.images)

@@ -25,8 +25,8 @@ def figures(
     float_bytes: int,
     *,
     fields: Sequence[str],
-    runs: Sequence[str],
-    twins: Sequence[str],
+    runs: Sequence[Figures],
+    twins: Sequence[Figures],
     benchmark: str | None,
 ) -> Figures:
     """All that a card says beside the catalogue's entry, as JSON.
@@ -37,14 +37,13 @@ def figures(
         others: its accuracy at other sizes, pixels of a side.
         float_bytes: of the same network's weights in float32.
         fields: of the data set, as a reader has to set them, e.g. `"data_dir=DIR"`.
-        runs: folders of finished runs of the recipe.
-        twins: folders of finished runs of the float twin.
+        runs: of the recipe, see `finished_run`.
+        twins: those of the float twin.
         benchmark: what `sdbnn benchmark` wrote for these weights.
 
     # Raises
-        ValueError: if a run is not finished, or if a run or the benchmark is of another network.
+        ValueError: if the benchmark is of another network.
     """
-    twin = description.replace(arguments={**description.arguments, "binary": False})
     return {
         "fields": list(fields),
         "right": accuracy.right,
@@ -53,14 +52,18 @@ def figures(
         "confusion": accuracy.confusion.tolist() if len(accuracy.confusion) <= MOST_CLASSES else None,
         "percent_at_size": {size: round(100 * other.share, 2) for size, other in others.items()},
         "float32_bytes": float_bytes,
-        "runs": [_run(Path(path), description) for path in runs],
-        "float_twin": [_run(Path(path), twin) for path in twins],
+        "runs": list(runs),
+        "float_twin": list(twins),
         "benchmark": _benchmark(benchmark, description, accuracy) if benchmark else None,
     }
 
 
-def _run(folder: Path, expected: NetworkDescription) -> dict[str, Any]:
-    """What a finished run says of itself."""
+def finished_run(folder: Path, expected: NetworkDescription) -> Figures:
+    """What a run says of itself.
+
+    # Raises
+        ValueError: if the run is not finished, or of another network than `expected`.
+    """
     try:
         report, environment = (json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("report", "environment"))
     except FileNotFoundError as error:
@@ -176,8 +179,8 @@ def _training(runs: Sequence[Mapping], twins: Sequence[Mapping]) -> Iterator[str
 def _speed(benchmark: Mapping) -> Iterator[str]:
     threads = "one thread" if benchmark["threads"] == 1 else f"{benchmark['threads']} threads"
     where = f"{threads} of an {benchmark['machine']['processor']}"
-    yield f"`sdbnn benchmark` on {where}; 8-bit ranges from {benchmark['images']}."
-    yield "A row without accuracy has random weights:"
+    random = "" if all("top1" in row for row in benchmark["rows"]) else " A row without accuracy has random weights."
+    yield f"`sdbnn benchmark` on {where}; 8-bit ranges from {benchmark['images']}.{random}"
     yield from ["", "| | ms, one image | bytes | top-1 |", "|---|---|---|---|"]
     for row in benchmark["rows"]:
         size = "" if row["bytes"] is None else f"{row['bytes']:,}"

@@ -9,7 +9,7 @@ from typing import IO
 
 from sdbnn_larq import zoo
 from sdbnn_larq._files import atomic_file, file_sha256
-from sdbnn_larq.cli._card import figures, picture_of_confusion, render
+from sdbnn_larq.cli._card import figures, finished_run, picture_of_confusion, render
 from sdbnn_larq.cli._evaluate import test_set
 from sdbnn_larq.evaluation import at_size, evaluate
 from sdbnn_larq.preprocessing import known_preprocessing
@@ -54,6 +54,9 @@ def publish(
         class_names=tuple(map(str, source.class_names)), provenance={**model.description.provenance, **provenance}
     )
     known_preprocessing(description)
+    twin = description.replace(arguments={**description.arguments, "binary": False})
+    trained = [finished_run(Path(path), description) for path in runs]
+    trained_twins = [finished_run(Path(path), twin) for path in twins]
     file = f"{model.name}_{tag}.safetensors"
     with tempfile.TemporaryDirectory() as scratch:
         packed = Path(scratch, file)
@@ -78,8 +81,8 @@ def publish(
         others,
         4 * model.count_params(),
         fields=fields,
-        runs=runs,
-        twins=twins,
+        runs=trained,
+        twins=trained_twins,
         benchmark=benchmark,
     )
     text = render(entry, known, page.stem) + (f"\n{about.read().strip()}\n" if about else "")

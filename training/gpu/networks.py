@@ -114,11 +114,12 @@ class BiRealBlock(nn.Module):
         self.conv1, self.bn1 = conv(channels, filters, stride), nn.BatchNorm2d(filters)
         self.conv2, self.bn2 = conv(filters, filters, 1), nn.BatchNorm2d(filters)
         self.pad = filters // 4 if stride == 2 else 0
+        self.activation = nn.Hardtanh()
 
     def forward(self, x):
         shortcut = F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.pad, self.pad)) if self.pad else x
-        x = F.hardtanh(self.bn1(self.conv1(x)) + shortcut)
-        return F.hardtanh(self.bn2(self.conv2(x)) + x)
+        x = self.activation(self.bn1(self.conv1(x)) + shortcut)
+        return self.activation(self.bn2(self.conv2(x)) + x)
 
 
 class BasicBlock(nn.Module):
@@ -127,12 +128,13 @@ class BasicBlock(nn.Module):
         self.conv1, self.bn1 = conv(channels, filters, stride), nn.BatchNorm2d(filters)
         self.conv2, self.bn2 = conv(filters, filters, 1), nn.BatchNorm2d(filters)
         self.shortcut = nn.Sequential()
+        self.activation = nn.Hardtanh()
         if stride == 2:
             self.shortcut = nn.Sequential(nn.Conv2d(channels, filters, 1, 2, bias=False), nn.BatchNorm2d(filters))
 
     def forward(self, x):
-        y = F.hardtanh(self.bn1(self.conv1(x)))
-        return F.hardtanh(self.bn2(self.conv2(y)) + self.shortcut(x))
+        y = self.activation(self.bn1(self.conv1(x)))
+        return self.activation(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
 class ImageNetBlock(nn.Module):
@@ -177,9 +179,10 @@ class CifarResNet(ResNet):
         stem = nn.Conv2d(3, widths[0], 3, padding=1, bias=False)
         super().__init__(stem, block, widths, [depth] * len(widths), conv)
         self.bn2, self.linear = nn.BatchNorm1d(widths[-1]), nn.Linear(widths[-1], classes)
+        self.activation = nn.Hardtanh()
 
     def forward(self, x):
-        return self.linear(self.bn2(self.features(F.hardtanh(self.bn1(self.conv1(x))))))
+        return self.linear(self.bn2(self.features(self.activation(self.bn1(self.conv1(x))))))
 
 
 class ImageNetResNet(ResNet):
@@ -202,14 +205,15 @@ class VGGSmall(nn.Module):
             self.add_module(f"bn{i}", nn.BatchNorm2d(filters))
             channels = filters
         self.fc = nn.Linear(8192, classes)
+        self.activation = nn.Hardtanh()
 
     def forward(self, x):
-        x = F.hardtanh(self.bn0(self.conv0(x)))
+        x = self.activation(self.bn0(self.conv0(x)))
         for i in range(1, 6):
             x = getattr(self, f"conv{i}")(x)
             if i in (1, 3, 5):
                 x = F.max_pool2d(x, 2)
-            x = F.hardtanh(getattr(self, f"bn{i}")(x))
+            x = self.activation(getattr(self, f"bn{i}")(x))
         return self.fc(x.flatten(1))
 
 
@@ -226,11 +230,21 @@ PHOTOGRAPH_NETWORKS = ("ResNet18", "ResNet34")
 SHIFTS = {"both": ("activation", "weight"), "activation": ("activation",), "weight": ("weight",), "none": ()}
 
 
-def build(name, *, binary=True, classes=10, self_distribution="both"):
-    """The network of that name in the zoo, or its float twin; `initialize` gives it values."""
+def build(name, *, binary=True, classes=10, self_distribution="both", relu=False):
+    """The network of that name in the zoo, or its float twin; `initialize` gives it values.
+
+    # Arguments
+        relu: in place of the hard tanh, for a float teacher; the zoo has no such network.
+    """
+    if relu and (binary or name in PHOTOGRAPH_NETWORKS):
+        raise ValueError(f"ReLU must be for a float network that has a hard tanh. Received: {name}, binary={binary}.")
     kind = ImageNetConv if name in PHOTOGRAPH_NETWORKS else CifarConv
     shifts = SHIFTS[self_distribution] if binary else ()
-    return NETWORKS[name](lambda *shape: kind(*shape, binary, shifts), classes)
+    net = NETWORKS[name](lambda *shape: kind(*shape, binary, shifts), classes)
+    for module in net.modules():
+        if relu and hasattr(module, "activation"):
+            module.activation = nn.ReLU()
+    return net
 
 
 @torch.no_grad()

@@ -34,6 +34,8 @@ def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...])
     run = json.loads((folder / "run.json").read_text("utf-8"))
     with (folder / "history.csv").open(encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+    if run["relu"]:
+        raise ValueError(f"A run must be of a network that the zoo has. Received: {str(folder)!r}, with ReLU.")
     shifts = run["self_distribution"]
     arguments: dict = (
         {"self_distribution": None if shifts == "none" else shifts} if run["binary"] else {"binary": False}

@@ -30,6 +30,7 @@ class Recipe:
     network: str
     binary: bool = True  # False is the float twin
     self_distribution: str = "both"  # or "activation", "weight", "none"
+    relu: bool = False  # in a float teacher, in place of the hard tanh
     epochs: int = 80
     batch_size: int = 128
     optimizer: str = "adam"  # or "sgd", with momentum 0.9
@@ -221,7 +222,8 @@ def write(folder, recipe, net, history, **more):
 
 
 def build_for(recipe, classes):
-    return build(recipe.network, binary=recipe.binary, classes=classes, self_distribution=recipe.self_distribution)
+    names = ("binary", "self_distribution", "relu")
+    return build(recipe.network, classes=classes, **{name: getattr(recipe, name) for name in names})
 
 
 def load(folder, device):
@@ -241,8 +243,9 @@ def main():
     parser.add_argument("--teacher", help="folder of a run, e.g. of the float twin")
     parser.add_argument("--float-twin", action="store_true")
     parser.add_argument("--held-out", type=float, default=0, help="share of the images that only evaluates")
+    parser.add_argument("--relu", action="store_true", help="in place of the hard tanh, for a float teacher")
     for field in dataclasses.fields(Recipe):
-        if field.name not in ("network", "binary"):
+        if field.name not in ("network", "binary", "relu"):
             choices = SHIFTS if field.name == "self_distribution" else None
             option = f"--{field.name.replace('_', '-')}"
             parser.add_argument(option, type=field.type, default=field.default, choices=choices)
