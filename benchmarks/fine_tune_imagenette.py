@@ -28,7 +28,6 @@ from sdbnn_larq.recipes.fine_tune import TrainFineTune
 
 PARTS = {"train": ("train", 0, 20), "val": ("train", 20, 30), "test": ("test", 0, 100)}
 WEIGHTS = "ResNet18/imagenette"
-STARTS = (WEIGHTS, "weights drawn anew")
 
 
 def write_images(data_dir: str, target: Path) -> int:
@@ -61,7 +60,7 @@ def main() -> None:
     parser.add_argument("--output", help="JSON file")
     options = parser.parse_args()
 
-    results: dict[str, list[float]] = {start: [] for start in STARTS}
+    results: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         tested = write_images(options.data_dir, Path(folder, "images"))
         for seed in range(options.seeds):
@@ -69,15 +68,15 @@ def main() -> None:
             new = zoo.build(zoo.describe(zoo.load(WEIGHTS)))
             new.description = zoo.describe(zoo.load(WEIGHTS))
             zoo.save_packed(new, Path(folder, "new.safetensors"))
-            for start, fields in zip(
-                STARTS, ({"weights": WEIGHTS}, {"weights": f"{folder}/new.safetensors", "head_epochs": 0})
-            ):
+            untrained = {"weights": f"{folder}/new.safetensors", "head_epochs": 0}
+            fields: dict[str, dict[str, object]] = {WEIGHTS: {"weights": WEIGHTS}, "weights drawn anew": untrained}
+            for start, of_start in fields.items():
                 task, output = TrainFineTune(), Path(folder, f"{start.replace('/', '-')}-{seed}")
                 common = {"dataset.directory": f"{folder}/images", "output_dir": str(output), "precision": "mixed"}
-                configure(task, {**common, "epochs": options.epochs, "seed": seed, **fields})
+                configure(task, {**common, "epochs": options.epochs, "seed": seed, **of_start})
                 task.run()
                 accuracy = json.loads((output / "report.json").read_text())["test_accuracy"]
-                results[start].append(round(100 * accuracy, 2))
+                results.setdefault(start, []).append(round(100 * accuracy, 2))
                 print(f"{start}, seed {seed}: {accuracy:.2%}", flush=True)
     result = {
         "classes": 10,

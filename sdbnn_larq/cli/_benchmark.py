@@ -54,14 +54,14 @@ def benchmark(
     """Measures, prints a table and writes `output` (JSON) with a bar chart (PNG) beside it."""
     for module in REQUIRED:
         require(module, "benchmark")
-    trained = weights is not None or "/" in name or Path(name).suffix != ""
-    if trained and input_size:
+    has_weights = weights is not None or "/" in name or Path(name).suffix != ""
+    if has_weights and input_size:
         raise ValueError(f"--input-size must be left out for trained weights. Received: {input_size}.")
-    if not trained and (dataset or config):
+    if not has_weights and (dataset or config):
         raise ValueError(f"A test set must be given with trained weights. Received: {name} without.")
     with staged(output, (".json", ".png")) as temporary:
         cores = _pin(threads)
-        model = zoo.load(weights or name, name if weights else None) if trained else _untrained(name, input_size)
+        model = zoo.load(weights or name, name if weights else None) if has_weights else _untrained(name, input_size)
         source = test_set(zoo.describe(model), dataset, config) if dataset or config else None
         float_twin = _twin(model, twin)
         shape = model.input_shape[1:]
@@ -73,11 +73,12 @@ def benchmark(
             entries = contestants(model, float_twin, Path(folder), data, threads)
             rows = measure(entries, data, batch, rounds)
             if source:
-                add_accuracy(rows, entries, {"measured": model, **({"twin": float_twin} if twin else {})}, source, batch)
+                trained = {"measured": model, **({"twin": float_twin} if twin else {})}
+                add_accuracy(rows, entries, trained, source, batch)
         result = {
             "network": zoo.describe(model).architecture,
             "input": list(shape),
-            "weights": Path(weights or name).name if trained else "random",
+            "weights": Path(weights or name).name if has_weights else "random",
             "images": shown,
             "batch": batch,
             "rounds": rounds,
