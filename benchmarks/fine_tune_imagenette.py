@@ -83,6 +83,7 @@ def main() -> None:
         "training images": 200,
         "test images": tested,
         "epochs": options.epochs,
+        "precision": "mixed",
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, TensorFlow {tf.__version__}",
         "accuracy of each seed": results,
         "mean accuracy": {name: round(statistics.mean(values), 2) for name, values in results.items()},

@@ -58,3 +58,16 @@ def test_precision_accuracy():
     for precision, found in figures("precision_accuracy")["validation_accuracy"].items():
         assert [precision, f"{100 * found['mean']:.1f} ± {100 * found['deviation']:.1f} %"] in ROWS
         assert len(found["of each seed"]) == 3
+
+
+def test_runs_on_a_gpu():
+    """The table of the page about training."""
+    page = (ROOT / "docs/training.md").read_text("utf-8")
+    rows = {(row["network"], row["binary"]): row["test_percent"] for row in figures("gpu_runs")["rows"]}
+    for name, data in (
+        ("ResNet18", "Imagenette"),
+        ("VGGSmall", "CIFAR-10"),
+        ("CifarResNet18", "CIFAR-10"),
+        ("ResNet20", "CIFAR-10"),
+    ):
+        assert f"| {name}, {data} | {rows[name, False]:.2f} % | {rows[name, True]:.2f} % |" in page

@@ -1,10 +1,14 @@
 """The trainer in PyTorch, on a processor: the authors' networks and gradients, and weights that Keras takes."""
 
+import contextlib
 import csv
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +22,7 @@ TRAINER = Path(__file__).parent.parent / "training/gpu"
 sys.path.insert(0, str(TRAINER))
 import images as gpu_images  # noqa: E402
 import networks  # noqa: E402
+import side_by_side  # noqa: E402
 import train as trainer  # noqa: E402
 from torch_reference import torch_model  # noqa: E402
 
@@ -69,7 +74,7 @@ def test_a_kernel_without_gradient_is_noticed():
 
 RUNS = {
     "student": "--teacher twin --alpha 0.5 --held-out 0.25",
-    "twin": "--float-twin",
+    "twin": "--float-twin --held-out 0.25",
     "unshifted": "--self-distribution none",
     "kernels": "--self-distribution weight",
     "too-large": "--batch-size 17",
@@ -88,14 +93,18 @@ def test_training(tmp_path):
             Image.fromarray(picture).save(tmp_path / "photos" / label / f"{i}.png")
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}  # threads of parallel tests would wait for each other
     packed, runs = tmp_path / "photos.npz", tmp_path / "runs"
-    subprocess.run([sys.executable, TRAINER / "images.py", tmp_path / "photos", packed], check=True, env=one_thread)
+    pack = [sys.executable, TRAINER / "images.py", tmp_path / "photos", packed, "--size", "72"]
+    subprocess.run(pack, check=True, env=one_thread)
+    with np.load(packed) as arrays:
+        assert (arrays["images"].shape, arrays["labels"].tolist()) == ((16, 3, 72, 72), [0] * 8 + [1] * 8)
     common = "ResNet18 --epochs 2 --batch-size 4 --input-size 64"
     lines = "".join(f"{name} {common} {options}\n" for name, options in RUNS.items())
     (tmp_path / "runs.txt").write_text(f"# Runs\n\n{lines}")
     command = [sys.executable, TRAINER / "side_by_side.py", tmp_path / "runs.txt", "--data", packed, "--output", runs]
-    done = subprocess.run([*command, "--workers", "2"], env=one_thread, capture_output=True, text=True)
+    done = subprocess.run([*command, "--workers", "2"], env=one_thread, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert "All runs must end. Received: too-large, untaught did not" in done.stderr
+    assert "untaught: not started, as too-large is not trained" in done.stdout
     assert "A batch must not exceed the 16 images. Received: 17." in (runs / "too-large.log").read_text()
 
     run = json.loads((runs / "student/run.json").read_text())
@@ -117,6 +126,51 @@ def test_training(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["a ResNet20", "a ResNet18"], "names of their own, without folders. Received: 'a'."),
+        (["a/b ResNet20"], "names of their own, without folders. Received: 'a/b'."),
+        (["a ResNet20 --teacher=b"], "The teacher of a must be one of the runs. Received: 'b'."),
+        (["a 'ResNet20"], "No closing quotation"),
+    ],
+)
+def test_lists_of_runs_are_checked_first(lines, message, tmp_path):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        side_by_side.read_jobs(lines, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+def test_stopping_stops_all(tmp_path):
+    np.savez(tmp_path / "data.npz", images=np.zeros((64, 3, 32, 32), np.uint8), labels=np.arange(64) % 10)
+    (tmp_path / "runs.txt").write_text("one ResNet20 --epochs 100000 --batch-size 8\ntwo ResNet20 --epochs 100000\n")
+    command = [sys.executable, TRAINER / "side_by_side.py", tmp_path / "runs.txt", "--workers", "1"]
+    command += ["--data", tmp_path / "data.npz", "--output", tmp_path / "runs"]
+    process = subprocess.Popen(command)
+    log = tmp_path / "runs/one.log"
+    wait_for(lambda: log.exists() and processes_with(tmp_path / "runs/one"))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert not processes_with(tmp_path / "runs/one")
+    assert not (tmp_path / "runs/two.log").exists()
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def processes_with(argument):
+    """Whether any process has it in its command line."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if os.fsencode(argument) in path.read_bytes().split(b"\0"):
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--alpha", "0.5"], "--teacher needs an --alpha above 0, and the other way round. Received: --alpha 0.5."),
@@ -132,6 +186,25 @@ def test_errors(arguments, message, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit, match="2"):
         trainer.main()
     assert message in capsys.readouterr().err
+
+
+def test_what_is_not_fit_to_train_is_refused(tmp_path, monkeypatch):
+    """In one line, and before it trains."""
+    np.savez(tmp_path / "large.npz", images=np.zeros((4, 3, 64, 64), np.uint8), labels=np.arange(4))
+    np.savez(tmp_path / "small.npz", images=np.zeros((4, 3, 32, 32), np.uint8), labels=np.arange(4))
+    np.savez(tmp_path / "other.npz", pictures=np.zeros(4))
+    twin = trainer.Recipe("ResNet20", binary=False)
+    net = networks.initialize(trainer.build_for(twin, 9))
+    trainer.write(tmp_path / "twin", twin, net, [{"accuracy": 0.5, "seconds": 1.0}], images=4, classes=9)
+    monkeypatch.setattr(trainer, "train", None)
+    for data, teacher, held_out, message in (
+        ("large", None, 0, "Images for ResNet20 must be 32×32. Received: 64×64."),
+        ("small", None, 0.1, "--held-out must be at least one of 4 images. Received: 0.1."),
+        ("small", tmp_path / "twin", 0, "must be of the same 4 images, 4 classes. Received: 4 images, 9 classes."),
+        ("other", None, 0, "A packed file must have images and labels."),
+    ):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            trainer.run(trainer.Recipe("ResNet20"), tmp_path / f"{data}.npz", tmp_path / "run", teacher, held_out)
 
 
 def test_a_run_of_other_classes_is_refused(tmp_path):

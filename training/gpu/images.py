@@ -1,16 +1,16 @@
 """Training images on the device as bytes, and their augmentation there, a batch at a time.
 
-    python training/gpu/images.py IMAGENETTE/train imagenette.npz
+    python training/gpu/images.py IMAGENETTE/train imagenette.npz --size 224
 
-decodes images once for many runs: `--data` takes the file as it takes the folder.
+decodes photographs once for many runs, squeezed to squares of one size: `--data` takes the file as it takes a folder.
 
 It follows `sdbnn_larq.training.SmallImages` and `Photos`: black borders and flips; windows that show a share of a
 photograph, resized by a bicubic filter with antialiasing.
 """
 
+import argparse
 import io
 import struct
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,22 +24,35 @@ CENTRE = 224 / 256  # part of a photograph's side that an evaluation shows
 TRIALS = 10  # for a window that fits
 
 
-def read(data):
+def read(data, size=None):
     """uint8 images `(N, 3, height, width)` and int64 labels of photographs, of CIFAR-10 or of what was packed."""
     if Path(data).suffix == ".npz":
         with np.load(data, allow_pickle=False) as arrays:
+            if {"images", "labels"} - set(arrays):
+                raise ValueError(
+                    f"A packed file must have images and labels. Received: {str(data)!r} with {list(arrays)}."
+                )
             return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
-    return read_cifar10(data) if Path(data, "cifar10").is_dir() else read_photographs(data)[:2]
+    return read_cifar10(data) if Path(data, "cifar10").is_dir() else read_photographs(data, size)[:2]
 
 
-def read_photographs(folder):
-    """uint8 images `(N, 3, height, width)`, all of one size, int64 labels and the classes of `folder/CLASS/FILE`."""
+def read_photographs(folder, size=None):
+    """uint8 images `(N, 3, height, width)`, int64 labels and the classes of `folder/CLASS/FILE`.
+
+    # Arguments
+        size: pixels of a side, to which photographs are squeezed; by default all must be of one size.
+    """
+
+    def decoded(path):
+        photograph = Image.open(path).convert("RGB")
+        return np.asarray(photograph.resize((size, size), Image.Resampling.LANCZOS) if size else photograph)
+
     classes = sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
     files = [(path, label) for label, name in enumerate(classes) for path in sorted(Path(folder, name).iterdir())]
     with ThreadPoolExecutor() as pool:
-        images = list(pool.map(lambda file: np.asarray(Image.open(file[0]).convert("RGB")), files))
+        images = list(pool.map(lambda file: decoded(file[0]), files))
     if len({image.shape for image in images}) != 1:
-        raise ValueError(f"Photographs must be of one size. Received: {len({i.shape for i in images})} sizes.")
+        raise ValueError(f"Photographs must be there, of one size. Received: {len({i.shape for i in images})} sizes.")
     return stacked(images), torch.tensor([label for _, label in files]), classes
 
 
@@ -171,6 +184,15 @@ class Photographs:
 
 
 if __name__ == "__main__":
-    source, packed = sys.argv[1:]
-    images, labels = read(source)
-    np.savez(packed, images=images.numpy(), labels=labels.numpy())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", help="photographs by class, or tensorflow-datasets' folder")
+    parser.add_argument("packed", help="the .npz file that is written")
+    parser.add_argument("--size", type=int, help="pixels of a side, to which photographs are squeezed")
+    given = parser.parse_args()
+    if Path(given.packed).suffix != ".npz":
+        parser.error(f"The packed file must end in .npz. Received: {given.packed!r}.")
+    try:
+        images, labels = read(given.source, given.size)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    np.savez(given.packed, images=images.numpy(), labels=labels.numpy())

@@ -1,60 +1,92 @@
-"""Trains several networks at a time, as one rarely fills a GPU.
+"""Trains several networks at a time, so that a GPU works while other networks compile.
 
-    python training/gpu/side_by_side.py training/gpu/imagenette.txt --data IMAGENETTE/train --output runs --workers 4
+    python training/gpu/side_by_side.py training/gpu/imagenette.txt --data imagenette.npz --output runs --workers 4
 
-Each line of the file is a run: its name, then what `train.py` takes but for the data and the output. A `--teacher` is
-named as its run, which comes first. Runs that were finished earlier are left as they are.
+Each line of the file is a run: its name, then what `train.py` takes but for the data and the output. `--teacher` names
+another run, which is trained first, wherever its line stands. Runs that were finished earlier are left as they are.
 """
 
 import argparse
 import shlex
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
+TRAIN = Path(__file__).resolve().with_name("train.py")
+
+
+def read_jobs(lines, output):
+    """The arguments and the teacher of each run that is not finished, by its name."""
+    of_teacher = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    of_teacher.add_argument("--teacher")
+    jobs, names = {}, set()
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        if name in names or name != Path(name).name:
+            raise ValueError(f"Runs must have names of their own, without folders. Received: {name!r}.")
+        names.add(name)
+        known, others = of_teacher.parse_known_args(arguments)
+        if not done(output / name):
+            jobs[name] = others, known.teacher
+    for name, (_, teacher) in jobs.items():
+        if teacher and teacher not in names and not done(output / teacher):
+            raise ValueError(f"The teacher of {name} must be one of the runs. Received: {teacher!r}.")
+    return jobs
+
 
 class Runs:
     """What is left to train; threads take from it."""
 
-    def __init__(self, lines, data, output):
-        self.jobs = {name: arguments for name, *arguments in map(shlex.split, lines) if not done(output / name)}
-        self.data, self.output = data, output
+    def __init__(self, jobs, data, output):
+        self.jobs, self.data, self.output = jobs, data, output
         self.changed = threading.Condition()
-        self.failed, self.running = [], set()
+        self.failed, self.running = [], {}
+        self.stopped = False
 
     def work(self):
         while job := self.take():
             name, arguments = job
-            command = [sys.executable, Path(__file__).with_name("train.py"), *arguments, "--data", self.data]
-            command += ["--output", self.output / name]
-            if teacher := teacher_of(arguments):
-                command += ["--teacher", self.output / teacher]
-            with (self.output / f"{name}.log").open("w") as log:
-                status = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT).returncode
+            status = 1
+            try:
+                status = self.train(name, arguments)
+            finally:
+                with self.changed:
+                    del self.running[name]
+                    if status:
+                        self.failed.append(name)
+                    self.changed.notify_all()
             print(f"{name}: {'failed' if status else 'done'}", flush=True)
-            with self.changed:
-                self.running.remove(name)
-                if status:
-                    self.failed.append(name)
-                self.changed.notify_all()
 
     def take(self):
         """The first run whose teacher is trained, when there is one; `None` if none is left that ever will be."""
         with self.changed:
-            while True:
-                for name, arguments in self.jobs.items():
-                    teacher = teacher_of(arguments)
+            while not self.stopped:
+                for name, (arguments, teacher) in self.jobs.items():
                     if teacher is None or done(self.output / teacher):
-                        self.running.add(name)
-                        return name, self.jobs.pop(name)
-                if not self.running & {teacher_of(arguments) for arguments in self.jobs.values()}:
+                        del self.jobs[name]
+                        self.running[name] = None
+                        return name, arguments + (["--teacher", self.output / teacher] if teacher else [])
+                if not self.running.keys() & {teacher for _, teacher in self.jobs.values()}:
                     return None
                 self.changed.wait()
 
+    def train(self, name, arguments):
+        command = [sys.executable, TRAIN, *arguments, "--data", self.data, "--output", self.output / name]
+        with (self.output / f"{name}.log").open("w") as log:
+            with self.changed:
+                if self.stopped:
+                    return 1
+                process = self.running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+            return process.wait()
 
-def teacher_of(arguments):
-    return arguments[arguments.index("--teacher") + 1] if "--teacher" in arguments else None
+    def stop(self):
+        with self.changed:
+            self.stopped = True
+            for process in filter(None, self.running.values()):
+                process.terminate()
+            self.changed.notify_all()
 
 
 def done(folder):
@@ -68,14 +100,25 @@ def main():
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--workers", type=int, default=4)
     given = parser.parse_args()
-    lines = [line for line in given.runs.read_text().splitlines() if line and not line.startswith("#")]
-    given.output.mkdir(parents=True, exist_ok=True)
-    runs = Runs(lines, given.data, given.output)
+    try:
+        lines = given.runs.read_text("utf-8").splitlines()
+        jobs = read_jobs([line for line in lines if line.strip() and not line.startswith("#")], given.output)
+        given.output.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    runs = Runs(jobs, given.data, given.output)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     workers = [threading.Thread(target=runs.work) for _ in range(given.workers)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    try:
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+    except (KeyboardInterrupt, SystemExit):
+        runs.stop()
+        raise
+    for name, (_, teacher) in runs.jobs.items():
+        print(f"{name}: not started, as {teacher} is not trained", flush=True)
     if left := [*runs.failed, *runs.jobs]:
         parser.error(f"All runs must end. Received: {', '.join(left)} did not; {given.output}/NAME.log says why.")
 

@@ -34,9 +34,9 @@ def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...])
     run = json.loads((folder / "run.json").read_text("utf-8"))
     with (folder / "history.csv").open(encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-    if run["relu"]:
+    if run.get("relu"):
         raise ValueError(f"A run must be of a network that the zoo has. Received: {str(folder)!r}, with ReLU.")
-    shifts = run["self_distribution"]
+    shifts = run.get("self_distribution", "both")
     arguments: dict = (
         {"self_distribution": None if shifts == "none" else shifts} if run["binary"] else {"binary": False}
     )
@@ -53,7 +53,7 @@ def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...])
         "recipe": {key: value for key, value in run.items() if key not in ("seconds", "device", "torch")},
         "test_accuracy": accuracy.share,
         "test_images": accuracy.images,
-        "validation_accuracy": None,  # it trains on all training images
+        "validation_accuracy": run.get("held_out_accuracy"),
         "epochs": len(history),
         "seconds": round(run["seconds"], 1),
         "seed": run["seed"],

@@ -229,7 +229,8 @@ def build_for(recipe, classes):
 def load(folder, device):
     """The network that `write` wrote."""
     run = json.loads((Path(folder) / "run.json").read_text())
-    net = build_for(Recipe(**{f.name: run[f.name] for f in dataclasses.fields(Recipe)}), run["classes"]).to(device)
+    recipe = Recipe(**{field.name: run[field.name] for field in dataclasses.fields(Recipe) if field.name in run})
+    net = build_for(recipe, run["classes"]).to(device)
     with np.load(Path(folder) / "weights.npz") as state:
         net.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     return net
@@ -246,7 +247,7 @@ def main():
     parser.add_argument("--relu", action="store_true", help="in place of the hard tanh, for a float teacher")
     for field in dataclasses.fields(Recipe):
         if field.name not in ("network", "binary", "relu"):
-            choices = SHIFTS if field.name == "self_distribution" else None
+            choices = {"self_distribution": SHIFTS, "optimizer": ("adam", "sgd")}.get(field.name)
             option = f"--{field.name.replace('_', '-')}"
             parser.add_argument(option, type=field.type, default=field.default, choices=choices)
     given = vars(parser.parse_args())
@@ -260,7 +261,7 @@ def main():
         parser.error(f"--output must not hold a run. Received: {output!r}.")
     try:
         run(recipe, data, output, teacher, held_out)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ArithmeticError) as error:
         parser.error(str(error))
 
 
@@ -269,14 +270,27 @@ def run(recipe, data, output, teacher, held_out):
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     images, labels = read(data)
+    if recipe.network not in PHOTOGRAPH_NETWORKS and images.shape[2:] != (32, 32):
+        raise ValueError(
+            f"Images for {recipe.network} must be 32×32. Received: {'×'.join(map(str, images.shape[2:]))}."
+        )
     classes = int(labels.max()) + 1
     images, labels = images.to(device), labels.to(device)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
     evaluated, trained = order.tensor_split([int(len(images) * held_out)])
+    if held_out and not len(evaluated):
+        raise ValueError(f"--held-out must be at least one of {len(images)} images. Received: {held_out}.")
     net = build_for(recipe, classes).to(device)
-    teacher = load(teacher, device) if teacher else None
-    history = train(recipe, net, images[trained], labels[trained], teacher=teacher)
     more = {"images": len(trained), "classes": classes}
+    if teacher:
+        known = json.loads(Path(teacher, "run.json").read_text())
+        if any(known[name] != value for name, value in more.items()):
+            found = ", ".join(f"{known[name]} {name}" for name in more)
+            raise ValueError(
+                f"--teacher must be of the same {len(trained)} images, {classes} classes. Received: {found}."
+            )
+        teacher = load(teacher, device)
+    history = train(recipe, net, images[trained], labels[trained], teacher=teacher)
     if held_out:
         share = evaluate(net, recipe.augmentation(), images[evaluated], labels[evaluated])
         more.update(held_out_images=len(evaluated), held_out_accuracy=share)
