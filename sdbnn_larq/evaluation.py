@@ -161,12 +161,17 @@ def at_size(network: tf.keras.Model, size: int) -> tf.keras.Model:
         size: pixels of a side.
 
     # Raises
-        ValueError: if the network is an exported file, which takes images of one size.
+        ValueError: if the network is an exported file, which takes images of one size, or has weights for each pixel.
     """
     if not isinstance(network, tf.keras.Model):
         raise ValueError("--input-size must be left out for an exported file, which takes images of one size.")
     description = describe(network).replace(input_shape=(size, size, 3))
     other = zoo.build(description)
+    if [weight.shape for weight in other.weights] != [weight.shape for weight in network.weights]:
+        raise ValueError(
+            f"--input-size must be left out for {description.architecture}, whose classifier has weights for each "
+            f"pixel. Received: {size}."
+        )
     other.description = description
     other.set_weights(network.get_weights())
     return other

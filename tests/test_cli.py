@@ -102,6 +102,7 @@ def test_train_runs_a_recipe_file(tmp_path):
         (["predict", "ResNet20", "--weights", "nothing.h5", "image.png"], "nothing.h5"),
         (["predict", "ResNet20", "image.png"], "--weights"),
         (["evaluate", "ResNet20", "--weights", "cifar10", "--dataset", "Nothing"], "Nothing"),
+        (["evaluate", "VGGSmall/cifar10", "--input-size", "64"], "must be left out for VGGSmall, whose classifier has"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(arguments, message, tmp_path, monkeypatch):
