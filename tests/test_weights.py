@@ -126,7 +126,7 @@ def test_registry_and_its_files():
         model = zoo.load(entry.name)
         assert model.description == entry.description
         assert model.input_shape[1:] == entry.description.input_shape
-        card = Path(__file__).parents[1] / "zoo" / path.with_suffix(".md").name
+        card = Path(__file__).parents[1] / "zoo" / f"{entry.name.replace('/', '_').lower()}.md"
         assert f"**{entry.accuracy:.2f} %**" in card.read_text("utf-8")
 
 
