@@ -7,7 +7,6 @@ the first epoch on. Of each class 20 training images train, 10 more validate and
 """
 
 import argparse
-import json
 import os
 import platform
 import statistics
@@ -15,13 +14,13 @@ import tempfile
 from pathlib import Path
 
 from _result import print_result
+from fine_tune_photographs import train
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import sdbnn_larq  # noqa: F401, I001  (before TensorFlow)
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from zookeeper import configure
 
 from sdbnn_larq import zoo
 from sdbnn_larq.recipes.fine_tune import TrainFineTune
@@ -61,23 +60,23 @@ def main() -> None:
     options = parser.parse_args()
 
     results: dict[str, list[float]] = {}
+    description = zoo.describe(WEIGHTS)
     with tempfile.TemporaryDirectory() as folder:
-        tested = write_images(options.data_dir, Path(folder, "images"))
+        images = Path(folder, "images")
+        tested = write_images(options.data_dir, images)
         for seed in range(options.seeds):
             tf.keras.utils.set_random_seed(seed)
-            new = zoo.build(zoo.describe(zoo.load(WEIGHTS)))
-            new.description = zoo.describe(zoo.load(WEIGHTS))
+            new = zoo.build(description)
+            new.description = description
             zoo.save_packed(new, Path(folder, "new.safetensors"))
             untrained = {"weights": f"{folder}/new.safetensors", "head_epochs": 0}
             fields: dict[str, dict[str, object]] = {WEIGHTS: {"weights": WEIGHTS}, "weights drawn anew": untrained}
             for start, of_start in fields.items():
-                task, output = TrainFineTune(), Path(folder, f"{start.replace('/', '-')}-{seed}")
-                common = {"dataset.directory": f"{folder}/images", "output_dir": str(output), "precision": "mixed"}
-                configure(task, {**common, "epochs": options.epochs, "seed": seed, **of_start})
-                task.run()
-                accuracy = json.loads((output / "report.json").read_text())["test_accuracy"]
-                results.setdefault(start, []).append(round(100 * accuracy, 2))
-                print(f"{start}, seed {seed}: {accuracy:.2%}", flush=True)
+                output = Path(folder, f"{start.replace('/', '-')}-{seed}")
+                common = {"precision": "mixed", "epochs": options.epochs, "seed": seed}
+                accuracy = train(TrainFineTune(), images, output, **common, **of_start)
+                results.setdefault(start, []).append(accuracy)
+                print(f"{start}, seed {seed}: {accuracy} %", flush=True)
     result = {
         "classes": 10,
         "training images": 200,

@@ -63,7 +63,7 @@ class Recipe:
         )
 
 
-def train(recipe, net, images, labels, *, teacher=None, say=print):
+def train(recipe, net, images, labels, *, teacher=None):
     """Trains from new initial values.
 
     # Arguments
@@ -71,7 +71,6 @@ def train(recipe, net, images, labels, *, teacher=None, say=print):
         net: of `networks.build`, on the device.
         images, labels: on the device.
         teacher: a trained network that gives logits of the same images, or `None`.
-        say: takes the row of each epoch.
 
     # Returns
         The history, a dictionary for each epoch.
@@ -108,7 +107,7 @@ def train(recipe, net, images, labels, *, teacher=None, say=print):
             raise ArithmeticError(f"The loss must stay finite. Received: {row}.")
         row.update(lr=rate, ede_t=t, ede_k=max(1 / t, 1.0), seconds=time.perf_counter() - began)
         history.append(row)
-        say(row)
+        print(row, flush=True)
     return history
 
 
