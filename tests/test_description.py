@@ -46,7 +46,7 @@ def test_a_file_is_enough_to_build_the_network(tmp_path, name, arguments):
     assert loaded.description == model.description
     assert loaded.input_shape == (None, 64, 64, 3)
     x = np.random.default_rng(0).standard_normal((2, 64, 64, 3)).astype(np.float32)
-    np.testing.assert_array_equal(loaded.predict_on_batch(x), model.predict_on_batch(x))
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_arguments_are_those_that_differ_from_the_default():
@@ -172,7 +172,7 @@ class TestFirstFormat:
         assert description.provenance["report"]["epochs"] == 60
         old, new = zoo.load(path), zoo.load("ResNet20/cifar10")
         x = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
-        np.testing.assert_array_equal(old.predict_on_batch(x), new.predict_on_batch(x))
+        np.testing.assert_array_equal(old(x), new(x))
 
     def test_fields_are_read_off_the_shapes(self, golden):
         description = read_description(golden / "format1_fields.safetensors")
@@ -208,7 +208,7 @@ class TestTransfer:
         whole = zoo.ResNet20(weights="cifar10")
         expected = tf.keras.Model(whole.input, whole.get_layer(body.layers[-1].name).output)
         x = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
-        np.testing.assert_array_equal(body.predict_on_batch(x), expected.predict_on_batch(x))
+        np.testing.assert_array_equal(body(x), expected(x))
 
     @pytest.mark.slow
     def test_body_at_another_size(self, files):
@@ -253,6 +253,6 @@ class TestTransfer:
         model = zoo.ResNet20(input_tensor=tf.keras.layers.Rescaling(1 / 255)(image), weights="cifar10")
         plain = zoo.ResNet20(weights="cifar10")
         x = np.random.default_rng(0).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
-        np.testing.assert_allclose(model.predict_on_batch(x), plain.predict_on_batch(x / np.float32(255)), atol=1e-5)
+        np.testing.assert_allclose(model(x), plain(x / np.float32(255)), atol=1e-5)
         with pytest.raises(ValueError, match="must have a description"):
             zoo.describe(model)

@@ -30,6 +30,11 @@ from torch_reference import torch_model  # noqa: E402
 NETWORKS = {"ResNet20": 32, "VGGSmall": 32, "CifarResNet18": 32, "ResNet18": 64}
 
 
+@pytest.fixture(autouse=True)
+def torch_seed():
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def float64():
     torch.set_default_dtype(torch.float64)

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny_recipe import TrainTiny
 from zookeeper import configure
 
 from sdbnn_larq.training import SGDL2, Cifar10, Digits
@@ -37,6 +38,16 @@ def test_normalize():
     np.testing.assert_allclose(
         normalize(image)[0, 0, 0], [(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225]
     )
+
+
+@pytest.mark.parametrize("fields", [{}, {"mixup": 0.2}])
+def test_a_step_of_training_is_traced_once(fields):
+    training = configured(TrainTiny(), epochs=1, **fields)
+    training.prepare()
+    step, traces = training.model.train_step, []
+    training.model.train_step = lambda data: traces.append(data) or step(data)
+    training.fit()
+    assert len(traces) == 1
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -157,13 +157,13 @@ def _untrained(name: str, input_size: int | None) -> tf.keras.Model:
 
 def _pin(threads: int) -> list[int]:
     """Keeps this process, and all threads that it starts from now on, to as many cores."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if cores and len(cores) < threads:
+        raise ValueError(f"`threads` must be at most the {len(cores)} cores there are. Received: threads={threads}.")
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    if not hasattr(os, "sched_setaffinity"):
+    if not cores:
         return []
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < threads:
-        raise ValueError(f"`threads` must be at most the {len(cores)} cores there are. Received: threads={threads}.")
     os.sched_setaffinity(0, cores[-threads:])  # the first core serves most interrupts
     return cores[-threads:]
 

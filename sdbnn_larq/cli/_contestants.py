@@ -118,7 +118,9 @@ def _tflite(path: Path, shape: tuple[int, ...], threads: int) -> Run:
 def _to_tflite(model: tf.keras.Model, path: Path) -> None:
     image = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32)
     call = tf.function(lambda x: model(x, training=False)).get_concrete_function(image)
-    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([call], model).convert())
+    module = tf.Module()
+    module.weights = model.variables  # a bare module, because saving a Keras model traces it many times over
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([call], module).convert())
 
 
 def _quantize(path: Path, output: Path, images: np.ndarray) -> None:

@@ -52,6 +52,7 @@ def fit(
         step: of that epoch, from 0.
         silent: print nothing.
     """
+    make_variables(model, validation)
     # Keras has no initial step: the rest of an interrupted epoch is a `fit` of its own.
     starts = [(epoch, epoch + 1, step), (epoch + 1, batches.epochs, 0)] if step else [(epoch, batches.epochs, 0)]
     for first, last, taken in starts:
@@ -68,3 +69,13 @@ def fit(
                 callbacks=[Throughput(batches.batch_size), *callbacks],
                 verbose=0 if silent else 1 if sys.stdout.isatty() else 2,
             )
+
+
+def make_variables(model: tf.keras.Model, batches: tf.data.Dataset) -> None:
+    """Makes those of the optimizer and the metrics: a first step that makes them is traced twice, at seconds each."""
+    _, targets = batches.element_spec
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+        if not model.compiled_metrics.built:
+            model.compiled_loss.build(model.output)
+            model.compiled_metrics.build(model.output, targets)
