@@ -2,13 +2,14 @@
 
 import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny_recipe import TrainTiny
 from zookeeper import configure
 
+from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training import SGDL2, Cifar10, Digits
 from sdbnn_larq.training._data_check import check_examples
 from sdbnn_larq.training.preprocessing import normalize, random_shift_and_flip
@@ -42,7 +43,7 @@ def test_normalize():
 
 @pytest.mark.parametrize("fields", [{}, {"mixup": 0.2}])
 def test_a_step_of_training_is_traced_once(fields):
-    training = configured(TrainTiny(), epochs=1, **fields)
+    training = configured(task_class(str(Path(__file__).parent / "tiny_recipe.py"))(), epochs=1, **fields)
     training.prepare()
     step, traces = training.model.train_step, []
     training.model.train_step = lambda data: traces.append(data) or step(data)
