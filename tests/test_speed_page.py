@@ -29,6 +29,13 @@ def test_throughput():
     assert {row[0]: row[1:] for row in table[: len(expected)]} == expected
 
 
+def test_first_step():
+    networks = figures("first_step")["networks"]
+    for name, network in zip(("ResNet20", "ResNet18 at 128 pixels"), networks.values(), strict=True):
+        seconds = [f"{network['seconds'][when]['median']} s" for when in ("in the step", "before")]
+        assert [name, *seconds, f"{network['ratio']:.2f}"] in ROWS
+
+
 def test_two_processes():
     for name, network in figures("two_processes")["networks"].items():
         one, *others = network["ratio_to_one_process"]
