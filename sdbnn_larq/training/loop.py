@@ -72,7 +72,12 @@ def fit(
 
 
 def make_variables(model: tf.keras.Model, batches: tf.data.Dataset) -> None:
-    """Makes those of the optimizer and the metrics: a first step that makes them is traced twice, at seconds each."""
+    """Makes those of the optimizer and the metrics: a first step that makes them is traced twice, at seconds each.
+
+    # Arguments
+        model: compiled.
+        batches: of inputs and targets, of which only the shapes are read.
+    """
     _, targets = batches.element_spec
     with model.distribute_strategy.scope():
         model.optimizer.build(model.trainable_variables)

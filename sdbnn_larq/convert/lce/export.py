@@ -193,7 +193,7 @@ def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:
         return {NORMALIZED: x, **outputs} if source.uint8 else outputs
 
     module.predict = tf.function(predict, input_signature=[image])
-    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # which would be traced
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody trains the file
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=module.predict, options=options)
         return lce.convert_saved_model(folder)
