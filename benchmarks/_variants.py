@@ -11,6 +11,16 @@ from pathlib import Path
 from _result import print_result
 
 
+def with_each_shift(*recipe: str) -> dict[str, list[str]]:
+    """The variants of self-distribution of a recipe and its fields."""
+    return {
+        "none": [*recipe, "model.self_distribution=None"],
+        "ASD": [*recipe, "model.self_distribution=activation"],
+        "WSD": [*recipe, "model.self_distribution=weight"],
+        "both": [*recipe],
+    }
+
+
 def compare(
     variants: Mapping[str, Sequence[str]], accuracy: str, description: str, runs: str, data: str = "data_dir"
 ) -> None:
@@ -33,6 +43,8 @@ def compare(
     options = parser.parse_args()
 
     accuracies: dict[str, list[float]] = {name: [] for name in options.variants}
+    seconds: dict[str, list[float]] = {name: [] for name in options.variants}
+    model_bytes: dict[str, int] = {}
     for seed in range(options.seeds):
         for name in options.variants:
             folder = Path(options.runs, f"{name}-{seed}")
@@ -42,6 +54,8 @@ def compare(
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             report = json.loads((folder / "report.json").read_text())
             accuracies[name].append(round(report[accuracy], 4))
+            seconds[name].append(report["seconds"])
+            model_bytes[name] = report["model_bytes"]
             print(f"{name}, seed {seed}: {report[accuracy]:.2%}", flush=True)
     result = {
         accuracy: {
@@ -51,6 +65,8 @@ def compare(
                 "of each seed": values,
             }
             for name, values in accuracies.items()
-        }
+        },
+        "seconds of each seed": seconds,
+        "model_bytes": model_bytes,
     }
     print_result(result, options.output)

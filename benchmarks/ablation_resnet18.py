@@ -5,15 +5,9 @@
 64 pixels, not the 128 of the published weights, to save time; accuracy is of the 2,925 test photographs.
 """
 
-from _variants import compare
+from _variants import compare, with_each_shift
 
-RECIPE = ("ImagenetteResNet18", "input_shape=(64,64,3)", "epochs=30")
-VARIANTS = {
-    "none": [*RECIPE, "model.self_distribution=None"],
-    "ASD": [*RECIPE, "model.self_distribution=activation"],
-    "WSD": [*RECIPE, "model.self_distribution=weight"],
-    "both": [*RECIPE],
-}
+VARIANTS = with_each_shift("ImagenetteResNet18", "input_shape=(64,64,3)", "epochs=30")
 
 if __name__ == "__main__":
     compare(VARIANTS, "test_accuracy", __doc__.splitlines()[0], "runs/ablation_resnet18", "dataset.directory")

@@ -5,15 +5,9 @@
 The recipe of the published weights, in larger batches and mixed precision; accuracy is of all 10,000 test images.
 """
 
-from _variants import compare
+from _variants import compare, with_each_shift
 
-RECIPE = ("Cifar10ResNet20Budget", "epochs=30", "batch_size=128", "precision=mixed")
-VARIANTS = {
-    "none": [*RECIPE, "model.self_distribution=None"],
-    "ASD": [*RECIPE, "model.self_distribution=activation"],
-    "WSD": [*RECIPE, "model.self_distribution=weight"],
-    "both": [*RECIPE],
-}
+VARIANTS = with_each_shift("Cifar10ResNet20Budget", "epochs=30", "batch_size=128", "precision=mixed")
 
 if __name__ == "__main__":
     compare(VARIANTS, "test_accuracy", __doc__.splitlines()[0], "runs/ablation_resnet20")

@@ -16,13 +16,13 @@ SHIFTS = {
 }
 
 
-def accuracies(name):
-    return json.loads((ROOT / f"benchmarks/{name}.json").read_text())["test_accuracy"]
+def figures(name):
+    return json.loads((ROOT / f"benchmarks/{name}.json").read_text())
 
 
 def test_half_width():
     shown = [[row[0], row[-1]] for row in ROWS]
-    for name, found in accuracies("ablation").items():
+    for name, found in figures("ablation")["test_accuracy"].items():
         seeds = [100 * accuracy for accuracy in found["of each seed"]]
         assert len(seeds) == 3
         assert [SHIFTS[name], f"{statistics.mean(seeds):.1f} ± {statistics.stdev(seeds):.1f} %"] in shown
@@ -30,8 +30,20 @@ def test_half_width():
 
 def test_full_width():
     readme = (ROOT / "README.md").read_text("utf-8")
-    for name, found in accuracies("ablation_resnet20").items():
+    for name, found in figures("ablation_resnet20")["test_accuracy"].items():
         seeds = [100 * accuracy for accuracy in found["of each seed"]]
         mean = f"{statistics.mean(seeds):.1f} %"
         assert [SHIFTS[name], *(f"{accuracy:.2f} %" for accuracy in seeds), mean] in ROWS
         assert mean in readme
+
+
+def test_costs():
+    found = figures("ablation_resnet20")
+    sizes = {name: f"{size / 1000:.1f} kB" for name, size in found["model_bytes"].items()}
+    seconds = found["seconds of each seed"]
+    more = sorted(round(100 * (both / none - 1)) for both, none in zip(seconds["both"], seconds["none"], strict=True))
+    page = " ".join(PAGE.split())
+    assert f"the network's weights take {sizes['both']}, without shifts {sizes['none']}" in page
+    assert f"a training takes {more[0]} to {more[1]} % longer" in page
+    minutes = [second / 60 for one in seconds.values() for second in one]
+    assert f"{min(minutes):.0f} to {max(minutes):.0f} minutes a run" in PAGE
