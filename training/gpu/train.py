@@ -40,6 +40,7 @@ class Recipe:
     t_max: float = 4.0
     branch_gamma: float = 1.0
     label_smoothing: float = 0.0
+    mixup: float = 0.0  # α of Beta(α, α); 0 is none
     alpha: float = 0.0  # weight of the teacher
     temperature: float = 4.0
     shift: int = 4  # small images
@@ -63,13 +64,14 @@ class Recipe:
         )
 
 
-def train(recipe, net, images, labels, *, teacher=None):
+def train(recipe, net, images, targets, *, teacher=None):
     """Trains from new initial values.
 
     # Arguments
         recipe: `Recipe`.
         net: of `networks.build`, on the device.
-        images, labels: on the device.
+        images: on the device, as are the targets.
+        targets: the probability of each class, float32 `(N, classes)`.
         teacher: a trained network that gives logits of the same images, or `None`.
 
     # Returns
@@ -93,7 +95,7 @@ def train(recipe, net, images, labels, *, teacher=None):
         order = torch.randperm(len(images), device=images.device)
         total, right = (torch.zeros((), device=images.device) for _ in range(2))
         for chosen in order[: steps * recipe.batch_size].view(steps, recipe.batch_size):
-            batch = augmentation.train(images[chosen]), labels[chosen]
+            batch = mixed(augmentation.train(images[chosen]), targets[chosen], recipe.mixup)
             first = backward is None
             backward = backward or recorded(recipe, net, teacher, *batch)
             loss, correct = backward(*batch)
@@ -109,6 +111,17 @@ def train(recipe, net, images, labels, *, teacher=None):
         history.append(row)
         print(row, flush=True)
     return history
+
+
+def mixed(images, targets, alpha):
+    """Mixup, as `sdbnn_larq.training.mixing` has it: the first image's partner is the last."""
+    if not alpha:
+        return images, targets
+    of_each = torch.full((2, len(images), 1), alpha, device=images.device)
+    share = torch.distributions.Beta(*of_each, validate_args=False).sample()  # which would wait for the GPU
+    of_image = share[:, :, None, None]
+    images = of_image * images + (1 - of_image) * images.flip(0)
+    return images.contiguous(memory_format=torch.channels_last), share * targets + (1 - share) * targets.flip(0)
 
 
 def recorded(recipe, net, teacher, *examples):
@@ -127,7 +140,7 @@ def recorded(recipe, net, teacher, *examples):
         logits = logits_of(x)
         loss = loss_of(recipe, logits, y, taught)
         loss.backward()
-        return loss.detach(), (logits.detach().argmax(1) == y).sum()
+        return loss.detach(), (logits.detach().argmax(1) == y.argmax(1)).sum()
 
     if not on_gpu:
         return backward
@@ -164,9 +177,9 @@ def check_gradients(net):
         raise ArithmeticError(f"All parameters must have a gradient. Received: none for {', '.join(without[:3])}.")
 
 
-def loss_of(recipe, logits, labels, taught):
-    """Of `sdbnn_larq.training.distil`: the labels' cross-entropy and, with the weight α, the teacher's divergence."""
-    loss = F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+def loss_of(recipe, logits, targets, taught):
+    """Of `sdbnn_larq.training.distil`: the targets' cross-entropy and, with the weight α, the teacher's divergence."""
+    loss = F.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
     if taught is None:
         return loss
     student, teacher = ((z / recipe.temperature).log_softmax(1) for z in (logits, taught))
@@ -289,7 +302,8 @@ def run(recipe, data, output, teacher, held_out):
                 f"--teacher must be of the same {len(trained)} images, {classes} classes. Received: {found}."
             )
         teacher = load(teacher, device)
-    history = train(recipe, net, images[trained], labels[trained], teacher=teacher)
+    targets = F.one_hot(labels, classes).float()
+    history = train(recipe, net, images[trained], targets[trained], teacher=teacher)
     if held_out:
         share = evaluate(net, recipe.augmentation(), images[evaluated], labels[evaluated])
         more.update(held_out_images=len(evaluated), held_out_accuracy=share)
