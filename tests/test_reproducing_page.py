@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/reproducing-the-paper.md").read_text("utf-8")
+README = (ROOT / "README.md").read_text("utf-8")
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("|")]
 SHIFTS = {
     "none": "none",
@@ -29,12 +30,16 @@ def test_half_width():
 
 
 def test_full_width():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    for name, found in figures("ablation_resnet20")["test_accuracy"].items():
-        seeds = [100 * accuracy for accuracy in found["of each seed"]]
-        mean = f"{statistics.mean(seeds):.1f} %"
-        assert [SHIFTS[name], *(f"{accuracy:.2f} %" for accuracy in seeds), mean] in ROWS
-        assert mean in readme
+    means = {}
+    for network in ("resnet18", "resnet20"):
+        for name, found in figures(f"ablation_{network}")["test_accuracy"].items():
+            seeds = [100 * accuracy for accuracy in found["of each seed"]]
+            mean = f"{statistics.mean(seeds):.1f} %"
+            assert [SHIFTS[name], *(f"{accuracy:.2f} %" for accuracy in seeds), mean] in ROWS
+            means.setdefault(name, []).append(mean)
+    assert set(means) == {"none", "ASD", "WSD", "both"}
+    for name, row in means.items():
+        assert f"| {SHIFTS[name]} | {' | '.join(row)} |" in README
 
 
 def test_costs():
@@ -47,3 +52,7 @@ def test_costs():
     assert f"a training takes {more[0]} to {more[1]} % longer" in page
     minutes = [second / 60 for one in seconds.values() for second in one]
     assert f"{min(minutes):.0f} to {max(minutes):.0f} minutes a run" in PAGE
+    bytes_of = figures("ablation_resnet18")["model_bytes"]
+    megabytes = {name: f"{size / 1e6:.2f} MB" for name, size in bytes_of.items()}
+    assert f"{megabytes['both']} with both, {megabytes['none']} without" in page
+    assert f"weights take {megabytes['both']} with them, {megabytes['none']} without" in " ".join(README.split())
