@@ -21,6 +21,14 @@ def figures(name):
     return json.loads((ROOT / f"benchmarks/{name}.json").read_text())
 
 
+def test_short_runs_on_photographs():
+    """In the order of the file, which is that of the table."""
+    shown = [row[1] for row in ROWS if len(row) == 2]
+    found = figures("imagenette_choices")["validation_accuracy"]
+    measured = [f"{100 * accuracy['mean']:.1f} %" for accuracy in found.values()]
+    assert measured == shown[-len(measured) :]
+
+
 def test_half_width():
     shown = [[row[0], row[-1]] for row in ROWS]
     for name, found in figures("ablation")["test_accuracy"].items():
