@@ -81,3 +81,32 @@ def test_runs_on_a_gpu():
         shown = (rows[f"{name.lower()}-twin"], rows[run["teacher"]], run)
         percent = " | ".join(f"{row['test_percent']:.2f} %" for row in shown)
         assert f"| {name}, {data} | {percent} |" in page
+
+
+def test_trained_weights_in_each_runtime():
+    """The table of the page about deployment, and what the README says of it."""
+    page = (ROOT / "docs/deployment.md").read_text("utf-8")
+    measured = [figures(name)["rows"] for name in ("resnet18_imagenette", "vggsmall", "cifarresnet18")]
+
+    def shown(row):
+        median = row["latency_ms"]["median"]
+        time = f"{median:.2f} ms" if median < 10 else f"{median:.1f} ms"
+        return f"{time}, {row['top1']:.2%}".replace("%", " %") if "top1" in row else time
+
+    for label, name in (
+        ("Keras", "Keras"),
+        ("LCE", "LCE"),
+        ("OpenVINO, float32", "OpenVINO"),
+        ("OpenVINO, bf16", "OpenVINO, bf16"),
+        ("OpenVINO, 8-bit stem and shortcuts (`--int8`)", "OpenVINO, int8 stem and shortcuts"),
+        ("float32 twin, OpenVINO", "float32 twin, OpenVINO"),
+        ("int8 twin, OpenVINO", "int8 twin, OpenVINO"),
+    ):
+        cells = [shown(row) for rows in measured for row in rows if row["name"] == name]
+        assert f"| {label} | {' | '.join(cells)} |" in page
+    medians = {row["name"]: f"{row['latency_ms']['median']:.2f} ms" for row in measured[0]}
+    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    assert (
+        f"takes {medians['OpenVINO']} in OpenVINO, its float32 twin {medians['float32 twin, OpenVINO']} "
+        f"and its 8-bit twin {medians['int8 twin, OpenVINO']}" in readme
+    )

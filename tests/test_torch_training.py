@@ -273,6 +273,24 @@ def test_relu_is_of_float_networks(tmp_path):
     assert "A run must be of a network that the zoo has." in done.stderr
 
 
+def test_a_teacher_is_evaluated_in_pytorch(tmp_path):
+    """With ReLU, which the zoo does not have."""
+    recipe = trainer.Recipe("ResNet20", binary=False, relu=True)
+    net = networks.initialize(trainer.build_for(recipe, 3)).eval()
+    trainer.write(tmp_path / "run", recipe, net, [{"accuracy": 0.5, "seconds": 1.0}], images=9, classes=3)
+    pixels, labels = np.random.RandomState(0).randint(0, 256, (40, 3, 32, 32), np.uint8), np.arange(40) % 3
+    np.savez(tmp_path / "images.npz", images=pixels, labels=labels)
+    command = [sys.executable, TRAINER / "evaluate.py", tmp_path / "run", "--data"]
+    done = subprocess.run([*command, tmp_path / "images.npz"], capture_output=True, text=True, check=True)
+    with torch.no_grad():
+        chosen = net(gpu_images.normalize(torch.from_numpy(pixels))).argmax(1).numpy()
+    assert done.stdout == f"ResNet20: {(chosen == labels).mean():.2%} of 40 images\n"
+    np.savez(tmp_path / "two.npz", images=pixels, labels=labels % 2)
+    done = subprocess.run([*command, tmp_path / "two.npz"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "Images must be of 3 classes. Received: 2." in done.stderr
+
+
 def test_signs_are_kept():
     """What is written has the signs that were trained, Weight Self-Distribution's shift included."""
     net = networks.initialize(networks.build("ResNet20"))

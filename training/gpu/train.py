@@ -118,7 +118,7 @@ def mixed(images, targets, alpha):
     if not alpha:
         return images, targets
     of_each = torch.full((2, len(images), 1), alpha, device=images.device)
-    share = torch.distributions.Beta(*of_each, validate_args=False).sample()  # which would wait for the GPU
+    share = torch.distributions.Beta(*of_each, validate_args=False).sample()  # a check would wait for the GPU
     of_image = share[:, :, None, None]
     images = of_image * images + (1 - of_image) * images.flip(0)
     return images.contiguous(memory_format=torch.channels_last), share * targets + (1 - share) * targets.flip(0)
