@@ -1,12 +1,17 @@
 """Knowledge distillation: a student learns a teacher's probabilities beside, or instead of, the labels."""
 
 import functools
-from typing import Optional
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Optional
 
 import tensorflow as tf
 from zookeeper import ComponentField, Field, factory
 from zookeeper.core.component import base_getattr
+from zookeeper.tf import Preprocessing
 
+from sdbnn_larq.training._pipeline import TrainingBatches, is_batched
+from sdbnn_larq.training.evaluation_data import evaluation_of
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.stages import start_from_float_weights
 
@@ -50,11 +55,15 @@ def with_logits(model: tf.keras.Model) -> tf.keras.Model:
     return tf.keras.Model(model.inputs, [model.output, logits])
 
 
-def distil(student: tf.keras.Model, teacher: tf.keras.Model, temperature: float = 1.0, alpha: float = 1.0) -> None:
+def distil(
+    student: tf.keras.Model, teacher: tf.keras.Model | None, temperature: float = 1.0, alpha: float = 1.0
+) -> None:
     r"""Makes `student.fit` minimise \\(\alpha\\) · `distillation_loss` + \\((1 - \alpha)\\) · the compiled loss.
 
     The teacher runs in inference mode on the student's input. It is neither saved with the student nor part of its
     weights. `evaluate`, and `fit`'s validation, still give the compiled loss.
+
+    Without a teacher, `fit` takes its logits with the labels, which costs no time: `student.fit(x, (labels, logits))`.
 
     !!! example
         ```python
@@ -64,7 +73,7 @@ def distil(student: tf.keras.Model, teacher: tf.keras.Model, temperature: float 
 
     # Arguments
         student: a functional model with one output, compiled with one loss.
-        teacher: a functional model with the student's classes, which takes the student's input.
+        teacher: a functional model with the student's classes, which takes the student's input; or `None`.
         temperature: of both softmaxes, greater than 0.
         alpha: weight of the teacher, from 0 to 1; at 1 the labels play no part.
 
@@ -75,6 +84,21 @@ def distil(student: tf.keras.Model, teacher: tf.keras.Model, temperature: float 
         raise ValueError(f"`temperature` must be greater than 0. Received: temperature={temperature}.")
     if not 0 <= alpha <= 1:
         raise ValueError(f"`alpha` must be from 0 to 1. Received: alpha={alpha}.")
+    if teacher is not None:
+        _check_teacher(teacher, student)
+    compiled = tf.keras.losses.get(student.loss)
+    step = functools.partial(
+        _train_step,
+        student,
+        with_logits(student),
+        with_logits(teacher) if teacher is not None else None,
+        getattr(compiled, "call", compiled),
+    )
+    # Keras's own way, a subclass, would be saved as one.
+    student.train_step = functools.partial(step, temperature, alpha)
+
+
+def _check_teacher(teacher: tf.keras.Model, student: tf.keras.Model) -> None:
     if teacher.output_shape[-1] != student.output_shape[-1]:
         raise ValueError(
             f"A teacher must have the student's {student.output_shape[-1]} classes. "
@@ -85,18 +109,15 @@ def distil(student: tf.keras.Model, teacher: tf.keras.Model, temperature: float 
             f"A teacher must take the student's input, {student.input_shape[1:]}. "
             f"Received: {teacher.name} with {teacher.input_shape[1:]}."
         )
-    compiled = tf.keras.losses.get(student.loss)
-    step = functools.partial(
-        _train_step, student, with_logits(student), with_logits(teacher), getattr(compiled, "call", compiled)
-    )
-    # Keras's own way, a subclass, would be saved as one.
-    student.train_step = functools.partial(step, temperature, alpha)
 
 
 def _train_step(student, student_logits, teacher_logits, label_loss, temperature, alpha, data):
     """As `tf.keras.Model.train_step`."""
     x, y = data
-    _, taught = teacher_logits(x, training=False)
+    if teacher_logits is None:
+        y, taught = y
+    else:
+        _, taught = teacher_logits(x, training=False)
     with tf.GradientTape() as tape:
         y_pred, learned = student_logits(x, training=True)
         difference = distillation_loss(taught, learned, temperature) - label_loss(y, y_pred)
@@ -131,16 +152,72 @@ class TrainDistilled(TrainSDBNN):
     teacher: tf.keras.models.Model = ComponentField()
     temperature: float = Field(1.0)
     alpha: float = Field(1.0)  # weight of the teacher; the labels have the rest
+    ask_once: bool = Field(False)  # what the teacher says of each image as it is, and not of each augmented image
     float_weights: Optional[str] = Field(None)  # file of the same network, trained with `model.binary_weights=False`
 
     def check(self) -> None:
         super().check()
         if getattr(base_getattr(self, "teacher"), "weights", "") is None:
             raise ValueError("`teacher.weights` must be a file of trained weights. Received: None.")
+        if self.ask_once and (self.mixup or self.cutmix):
+            raise ValueError("`ask_once` needs images that are not mixed. Received: `mixup` or `cutmix`.")
+        if self.ask_once and not is_batched(self.preprocessing):
+            raise ValueError(
+                f"`ask_once` needs images that are kept in memory. Received: {type(self.preprocessing).__name__}."
+            )
 
     def prepare(self) -> None:
         super().prepare()
+        check_knowledge(self.teacher, self.dataset.class_names, self.preprocessing)
         with self.model.distribute_strategy.scope():
             if self.float_weights:
                 start_from_float_weights(self.model, self.float_weights)
-            distil(self.model, self.teacher, self.temperature, self.alpha)
+            distil(self.model, None if self.ask_once else self.teacher, self.temperature, self.alpha)
+        if self.ask_once:
+            add_logits(self.train_batches, self.teacher)
+
+
+def check_knowledge(teacher: tf.keras.Model, class_names: Sequence[str], preprocessing: Preprocessing) -> None:
+    """Refuses a teacher whose description names other classes, or another order, or pixels of another scale."""
+    description = getattr(teacher, "description", None)
+    names = description.class_names if description else None
+    if names and tuple(names) != tuple(class_names):
+        raise ValueError(
+            f"A teacher must know the data set's classes, {', '.join(class_names)}. Received: {', '.join(names)}."
+        )
+    given, taken = evaluation_of(preprocessing), description.preprocessing if description else None
+    if given and taken and (given.mean, given.std) != (taken.mean, taken.std):
+        raise ValueError(
+            f"A teacher must take pixels of mean {given.mean} and deviation {given.std}. "
+            f"Received: mean {taken.mean}, deviation {taken.std}."
+        )
+
+
+def add_logits(batches: TrainingBatches, teacher: tf.keras.Model, images: int = 250) -> None:
+    """Makes targets of the training batches `(labels, logits)`, with what the teacher says of images as they are.
+
+    # Arguments
+        batches: kept in memory.
+        teacher: takes the images as the batches' preprocessing evaluates them.
+        images: that are shown to the teacher at a time.
+    """
+    ask = tf.function(functools.partial(with_logits(teacher), training=False), reduce_retracing=True)
+    logits = []
+    for first in range(0, batches.count, images):
+        examples = {name: values[first : first + images] for name, values in batches.arrays.items()}
+        x, _ = batches.preprocessing(examples, training=False)
+        logits.append(ask(x)[1])
+    batches.arrays["logits"] = tf.concat(logits, axis=0)
+    batches.preprocessing = Taught(batches.preprocessing)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A preprocessing of batches that passes a teacher's logits on, beside the labels."""
+
+    preprocessing: Preprocessing
+    batched = True
+
+    def __call__(self, data: dict[str, tf.Tensor], training: bool) -> tuple[tf.Tensor, Any]:
+        images, labels = self.preprocessing(data, training=training)
+        return images, (labels, data["logits"])
