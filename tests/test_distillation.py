@@ -19,8 +19,9 @@ from sdbnn_larq.training import (
     distil,
     distillation_loss,
     start_from_float_weights,
+    with_logits,
 )
-from sdbnn_larq.training.distillation import check_knowledge, with_logits
+from sdbnn_larq.training.distillation import check_knowledge
 from sdbnn_larq.weights.names import named_weights
 from sdbnn_larq.zoo.resnet import ResNet18Factory
 from sdbnn_larq.zoo.resnet20 import ResNet20Factory

@@ -2,7 +2,7 @@
 
 from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.training.datasets import Cifar10, Digits, ImageFolder
-from sdbnn_larq.training.distillation import SavedModel, TrainDistilled, distil, distillation_loss
+from sdbnn_larq.training.distillation import SavedModel, TrainDistilled, distil, distillation_loss, with_logits
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.fine_tuning import TrainFineTuned, spread_magnitudes, with_new_classifier
 from sdbnn_larq.training.photo_datasets import ImageNet, Imagenette, PhotoFolder, TFDSPhotos
@@ -30,5 +30,6 @@ __all__ = [
     "distillation_loss",
     "spread_magnitudes",
     "start_from_float_weights",
+    "with_logits",
     "with_new_classifier",
 ]

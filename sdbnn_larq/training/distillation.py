@@ -41,7 +41,19 @@ def distillation_loss(teacher_logits: tf.Tensor, student_logits: tf.Tensor, temp
 
 
 def with_logits(model: tf.keras.Model) -> tf.keras.Model:
-    """The model with two outputs: its own, and the logits before its softmax. A model without softmax gives logits."""
+    """The model with two outputs: its own, and the logits before its softmax. A model without softmax gives logits.
+
+    !!! example
+        ```python
+        probabilities, logits = with_logits(model).predict(images)
+        ```
+
+    # Arguments
+        model: a functional model with one output, of probabilities or of logits.
+
+    # Returns
+        A model of the same layers. Logits of a layer that applies its softmax itself are known up to a constant.
+    """
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
     if isinstance(last, tf.keras.layers.Softmax) or (
