@@ -2,7 +2,7 @@
 
     python benchmarks/ablation.py --data-dir DIR --output benchmarks/ablation.json
 
-Runs the tasks of `training/ablation.py`, three seeds each, on all 10,000 test images.
+Runs the tasks of `recipes/ablation.py`, three seeds each, on all 10,000 test images.
 """
 
 from _variants import compare

@@ -1,4 +1,4 @@
-"""Choices for `training/cifar10_resnet20_budget.py`, one changed at a time: half the width, 10,000 images, 6 epochs.
+"""Choices for `recipes/cifar10_resnet20_budget.py`, one changed at a time: half the width, 10,000 images, 6 epochs.
 
     python benchmarks/budget_choices.py --data-dir DIR --seeds 1 --output benchmarks/budget_choices.json
 

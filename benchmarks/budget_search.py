@@ -1,4 +1,4 @@
-"""The first search behind `training/cifar10_resnet20_budget.py`: which optimizer a short training of ResNet-20 needs.
+"""The first search behind `recipes/cifar10_resnet20_budget.py`: which optimizer a short training of ResNet-20 needs.
 
     sdbnn tune benchmarks/budget_search.py data_dir=DIR \
         preprocessing.sizes='((0.5,16),(0.8,24))' model.branch_gamma=1.0 \

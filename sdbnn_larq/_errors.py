@@ -1,6 +1,7 @@
 """Which errors were foreseen: a user reads those in one line, and of any other sees where it arose."""
 
 import dis
+import re
 
 import click
 from zookeeper.core.utils import ConfigurationError
@@ -8,6 +9,7 @@ from zookeeper.core.utils import ConfigurationError
 # This package, and the libraries that check values which reach them as the user gave them.
 CHECKING = ("sdbnn_larq", "zookeeper", "larq_zoo", "tensorflow_datasets")
 LONGEST = 600  # characters of a line
+NOT_GIVEN = re.compile(r"No configuration value found for annotated field '\w+\.([\w.]+)' of type .*")  # zookeeper's
 
 
 def is_foreseen(error: BaseException) -> bool:
@@ -33,4 +35,5 @@ def one_line(error: BaseException) -> str:
     message = error.format_message() if isinstance(error, click.ClickException) else str(error)
     paragraph = click.unstyle(message).strip().split("\n\n")[0]
     text = " ".join(line.strip() for line in paragraph.splitlines()) or type(error).__name__
+    text = NOT_GIVEN.sub(r"`\1` must be given, as \1=VALUE. Received: none.", text)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

@@ -138,18 +138,18 @@ def evaluate(network: Network, dataset: Dataset, run: Callable[[np.ndarray], np.
         run: computes the network's outputs for a batch of images in another way; by default the network does.
 
     # Raises
-        ValueError: if the data set's classes are not the network's.
+        ValueError: if the data set's classes are not the network's; they may come in another order.
     """
     description = describe(network)
-    _check_classes(description, network.output_shape[-1], dataset)
     takes_pixels = getattr(network, "dtype", None) == np.uint8
     preprocessing = known_preprocessing(description)
     run = run or runner(network)
-    confusion = np.zeros((dataset.num_classes, dataset.num_classes), int)
     data, _ = pixel_batches(dataset, "test", description.input_shape, preprocessing, BATCH)
+    output_of = _outputs_of_labels(description, network.output_shape[-1], dataset)
+    confusion = np.zeros((len(output_of), len(output_of)), int)
     for pixels, labels in readable(data):
         inputs = pixels if takes_pixels else normalize(pixels, preprocessing)
-        np.add.at(confusion, (labels, np.argmax(run(inputs), axis=-1)), 1)
+        np.add.at(confusion, (output_of[labels], np.argmax(run(inputs), axis=-1)), 1)
     return Accuracy(confusion)
 
 
@@ -177,17 +177,22 @@ def at_size(network: tf.keras.Model, size: int) -> tf.keras.Model:
     return other
 
 
-def _check_classes(description: NetworkDescription, outputs: int, dataset: Dataset) -> None:
+def _outputs_of_labels(description: NetworkDescription, outputs: int, dataset: Dataset) -> np.ndarray:
+    """Which output of the network stands for each label of the data set: that of the same name, if names are known."""
     name, names = type(dataset).__name__, description.class_names
     if outputs != dataset.num_classes:
         raise ValueError(
             f"`dataset` must have the model's {outputs} classes. Received: {name} with {dataset.num_classes}."
         )
     if names is None:
-        return
-    for label, (expected, got) in enumerate(zip(names, dataset.class_names)):
-        if expected != str(got):
-            raise ValueError(
-                f"`dataset` must have the model's classes in their order. Received: {name}, whose class {label} is "
-                f"{str(got)!r}, not {expected!r}."
-            )
+        return np.arange(outputs)
+    found = [str(found) for found in dataset.class_names]
+    if found == list(names):
+        return np.arange(outputs)
+    if sorted(found) != sorted(names) or len(set(names)) < outputs:  # ImageNet has two cranes
+        label = next(label for label, expected in enumerate(names) if found[label] != expected)
+        raise ValueError(
+            f"`dataset` must have the model's classes. Received: {name}, whose class {label} is {found[label]!r}, not "
+            f"{names[label]!r}."
+        )
+    return np.array([names.index(label) for label in found])

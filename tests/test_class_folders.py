@@ -11,8 +11,11 @@ from click.testing import CliRunner
 from conftest import damaged_png, write_images
 from zookeeper import configure
 
+from sdbnn_larq import zoo
 from sdbnn_larq.cli import main
+from sdbnn_larq.evaluation import evaluate
 from sdbnn_larq.training import ImageFolder, Imagenette, PhotoFolder
+from sdbnn_larq.training.photo_datasets import WORDNET
 
 FOLDERS = pytest.mark.parametrize("kind", [ImageFolder, PhotoFolder])
 
@@ -332,3 +335,35 @@ def test_imagenette_tests_on_what_is_called_val(tmp_path):
     counts = {name: len(labels) for name, (_, labels) in dataset.splits.items()}
     assert counts == {"train": 36, "validation": 4, "test": 6}
     assert all(b"/val/" in path for path in dataset.splits["test"][0])
+
+
+def test_imagenette_s_numbers_are_names(tmp_path):
+    """As its archives have them, in the order of the numbers; the images are the same under either."""
+    for part, count in (("train", 20), ("val", 3)):
+        for name in ("n01440764", "n02979186"):
+            write_images(tmp_path / part / name, count=count)
+    dataset = data_of(Imagenette, tmp_path)
+    assert dataset.class_names == ["tench", "cassette_player"]
+    paths, labels = dataset.splits["test"]
+    found = {(path.split(b"/")[-2], label) for path, label in zip(paths, labels)}
+    assert found == {(b"n01440764", 0), (b"n02979186", 1)}
+    for part in ("train", "val"):
+        write_images(tmp_path / part / "tench", count=1)
+    with pytest.raises(ValueError, match=r"one folder for each class.* both numbers and names"):
+        _ = dataset.class_names
+
+
+@pytest.mark.slow
+def test_an_evaluation_goes_by_the_names_of_classes(tmp_path):
+    """Of the published network on folders whose order is another than that of its outputs."""
+    names = zoo.describe("ResNet18/imagenette").class_names
+    number = {name: number for number, name in WORDNET.items()}
+    for part in ("train", "val"):
+        for i, name in enumerate(names):
+            for folder in (tmp_path / "names" / part / name, tmp_path / "numbers" / part / number[name]):
+                write_images(folder, count=2, color=(25 * i, 250 - 25 * i, 40 * (i % 3)))
+    network = zoo.load("ResNet18/imagenette")
+    by_name, by_number = (evaluate(network, data_of(Imagenette, tmp_path / by)) for by in ("names", "numbers"))
+    assert by_name.images == 20
+    assert len(np.unique(by_name.confusion.argmax(1))) > 1  # not all images are taken for one class
+    np.testing.assert_array_equal(by_number.confusion, by_name.confusion)

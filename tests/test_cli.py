@@ -102,6 +102,13 @@ def test_train_runs_a_recipe_file(tmp_path):
         (["predict", "ResNet20", "--weights", "nothing.h5", "image.png"], "nothing.h5"),
         (["predict", "ResNet20", "image.png"], "--weights"),
         (["evaluate", "ResNet20", "--weights", "cifar10", "--dataset", "Nothing"], "Nothing"),
+        (["evaluate", "ResNet20/cifar10", "data_dir=nowhere"], "must be a folder with the prepared data set cifar10"),
+        (
+            ["evaluate", "ResNet20/cifar10", "--dataset", "Digits"],
+            "Digits, whose class 0 is '0', not 'airplane'.",
+        ),
+        (["evaluate", "ResNet18/imagenette"], "`directory` must be given, as directory=VALUE. Received: none."),
+        (["train", "Folder"], "`dataset.directory` must be given, as dataset.directory=VALUE. Received: none."),
         (["evaluate", "VGGSmall/cifar10", "--input-size", "64"], "must be left out for VGGSmall, whose classifier has"),
     ],
 )

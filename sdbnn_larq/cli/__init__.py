@@ -195,12 +195,14 @@ def predict(name: str, images: tuple[str, ...], weights: str | None, top: int, r
 @click.option("--to", "target", type=Runtime(), required=True, help="The runtime.")
 @click.option("--output", required=True, help="The file, ending in .tflite or .xml.")
 @click.option("--uint8", is_flag=True, help="Take pixels, 0 to 255, and normalise them in the file.")
-@click.option("--int8", is_flag=True, help="Compute the float convolutions in 8 bits (OpenVINO).")
+@click.option("--int8", is_flag=True, help="Compute the float convolutions and the classifier in 8 bits (OpenVINO).")
 @click.option("--batch", type=click.IntRange(1), help="Fixed batch size.  [default: any for LCE, 1 for OpenVINO]")
 @click.option("--no-top", is_flag=True, help="Leave out the classifier.")
 @click.option("--allow-float", is_flag=True, help="Accept quantized layers that compute in float.")
 @click.option("--no-verify", is_flag=True, help="Do not compare with Keras.")
-@click.option("--images", multiple=True, help="An image or a folder of images to compare on; may be repeated.")
+@click.option(
+    "--images", multiple=True, help="An image or a folder to compare on, and for the ranges of --int8; may be repeated."
+)
 def export(name: str, target: str, **options) -> None:
     """Write the network NAME for Larq Compute Engine or OpenVINO, compared with Keras block by block."""
     from sdbnn_larq.cli._export import export

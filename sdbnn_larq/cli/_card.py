@@ -147,10 +147,11 @@ def _rows(entry: PublishedWeights, float_bytes: int) -> Iterator[str]:
     mean, std = (", ".join(f"{value:g}" for value in values) for values in (images.mean, images.std))
     yield from ["| | |", "|---|---|"]
     yield f'| use | `sdbnn_larq.zoo.load("{entry.name}")` |'
-    yield f"| made by | {provenance['recipe']}, seeds {', '.join(map(str, provenance['seeds']))} |"
+    seeds = provenance["seeds"]
+    yield f"| made by | {provenance['recipe']}, seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))} |"
     yield f"| architecture | {description.architecture}{arguments} |"
     yield (
-        f"| images | {height}×{width}×3, {images.crop:.4g} of the central crop, resized ({images.resample}); "
+        f"| images | {height}×{width}×3: {100 * images.crop:.4g} % central crop, {images.resample} resize; "
         f"minus {mean}, divided by {std} |"
     )
     yield f"| classes | {', '.join(description.class_names or ())} |"
@@ -189,7 +190,7 @@ def _speed(benchmark: Mapping) -> Iterator[str]:
 
 
 def _classes(names: Sequence[str], confusion: np.ndarray) -> Iterator[str]:
-    yield from ["| class | images | right | most often taken for |", "|---|---|---|---|"]
+    yield from ["| class | images | correct | most often taken for |", "|---|---|---|---|"]
     for label, name in enumerate(names):
         row = confusion[label]
         others = np.where(np.arange(len(row)) == label, -1, row)

@@ -2,7 +2,9 @@
 
     sdbnn train ImagenetteResNet18Distilled dataset.directory=DIR teacher.weights=TWIN
 
-TWIN is the `weights.safetensors` of a run of the float twin (`sdbnn train ImagenetteResNet18 model.binary=False`).
+TWIN is the `weights.safetensors` of a run of the float twin:
+
+    sdbnn train ImagenetteResNet18 dataset.directory=DIR model.binary=False
 """
 
 from typing import Any

@@ -184,14 +184,18 @@ class FolderDataset(DividedDataset):
         return find_parts(self.directory)
 
     @property
+    def class_folders(self) -> dict[str, str]:
+        """The names of the class folders by those of the classes, in the order of the labels."""
+        return {name: name for name in find_classes(self.parts)}
+
+    @property
     def class_names(self) -> Sequence[str]:
-        return find_classes(self.parts)
+        return list(self.class_folders)
 
     def find_splits(self) -> dict[str, Arrays]:
-        parts = self.parts
-        names = find_classes(parts)
+        parts, folders = self.parts, list(self.class_folders.values())
         left_out: list[Path] = []
-        splits = {part: self.read_part(folder, names, left_out) for part, folder in parts.items()}
+        splits = {part: self.read_part(folder, folders, left_out) for part, folder in parts.items()}
         if left_out and self.strict:
             raise ValueError(f"With `strict`, every file must be a whole image. Received: {shortened(left_out)}.")
         splits |= self.divided(*splits["train"], [name for name in ("validation", "test") if name not in parts])
@@ -199,11 +203,11 @@ class FolderDataset(DividedDataset):
             warn(f"Left out {len(left_out)} file(s) that are no whole image: {shortened(left_out)}")
         return splits
 
-    def read_part(self, folder: Path, names: Sequence[str], left_out: list[Path]) -> Arrays:
+    def read_part(self, folder: Path, class_folders: Sequence[str], left_out: list[Path]) -> Arrays:
         """Paths, as bytes, and labels; files that are no images are added to `left_out`."""
         paths: list[Path] = []
         labels: list[int] = []
-        for label, name in enumerate(names):
+        for label, name in enumerate(class_folders):
             images, others = find_images(folder / name)
             left_out += others
             paths += images

@@ -13,6 +13,19 @@ from zookeeper import Field, component
 from sdbnn_larq.training.datasets import Arrays, FolderDataset, PreparedTFDS
 from sdbnn_larq.weights.description import PHOTOGRAPHS
 
+WORDNET = {  # numbers and names of Imagenette's classes
+    "n01440764": "tench",
+    "n02102040": "english_springer",
+    "n02979186": "cassette_player",
+    "n03000684": "chain_saw",
+    "n03028079": "church",
+    "n03394916": "french_horn",
+    "n03417042": "garbage_truck",
+    "n03425413": "gas_pump",
+    "n03445777": "golf_ball",
+    "n03888257": "parachute",
+}
+
 
 @component
 class TFDSPhotos(PreparedTFDS):
@@ -41,18 +54,30 @@ class PhotoFolder(FolderDataset):
 
     preprocessing = PHOTOGRAPHS
 
-    def read_part(self, folder: Path, names: Sequence[str], left_out: list[Path]) -> Arrays:
-        paths, labels = super().read_part(folder, names, left_out)
+    def read_part(self, folder: Path, class_folders: Sequence[str], left_out: list[Path]) -> Arrays:
+        paths, labels = super().read_part(folder, class_folders, left_out)
         order = np.random.RandomState(0).permutation(len(labels))  # the pipeline's shuffling reaches only so far
         return paths[order], labels[order]
 
 
 @component
 class Imagenette(PhotoFolder):
-    """Ten classes of ImageNet, in a folder with the parts `train` and `val`.
+    """[Imagenette](https://github.com/fastai/imagenette): ten classes of ImageNet, in a folder with `train` and `val`.
 
-    `val` tests, as ImageNet's own validation set does; a tenth of each class in `train` validates.
+    `val` tests, as ImageNet's own validation set does; a tenth of each class in `train` validates. The numbers by which
+    the archives call the class folders are read as the classes' names.
     """
+
+    @property
+    def class_folders(self) -> dict[str, str]:
+        folders = super().class_folders
+        named = {WORDNET.get(folder, folder): folder for folder in folders}
+        if len(named) < len(folders):
+            raise ValueError(
+                f"`directory` must have one folder for each class. Received: {os.fspath(self.directory)!r}, with both "
+                "numbers and names."
+            )
+        return named
 
     @property
     def parts(self) -> dict[str, Path]:

@@ -114,7 +114,7 @@ def ResNet18(
         input_tensor: optional Keras tensor to use as image input for the model: the output of `layers.Input()`, or of
             layers of your own behind one, which then become part of the model.
         weights: `None` (random initialization), the path or URL (`https://`, `file://`) of a file of packed
-            (`.safetensors`) or Keras (`.h5`) weights, or a tag of published weights, e.g. `"imagenet"`.
+            (`.safetensors`) or Keras (`.h5`) weights, or a tag of published weights, e.g. `"imagenette"`.
         include_top: whether to include the fully-connected layer at the top of the network.
         num_classes: number of classes; used only if `include_top`.
         classifier_activation: `"softmax"`, or `None` for logits.
@@ -164,7 +164,7 @@ def ResNet34(
         input_tensor: optional Keras tensor to use as image input for the model: the output of `layers.Input()`, or of
             layers of your own behind one, which then become part of the model.
         weights: `None` (random initialization), the path or URL (`https://`, `file://`) of a file of packed
-            (`.safetensors`) or Keras (`.h5`) weights, or a tag of published weights, e.g. `"imagenet"`.
+            (`.safetensors`) or Keras (`.h5`) weights, or a tag of published weights (none yet).
         include_top: whether to include the fully-connected layer at the top of the network.
         num_classes: number of classes; used only if `include_top`.
         classifier_activation: `"softmax"`, or `None` for logits.

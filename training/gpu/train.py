@@ -1,4 +1,4 @@
-"""Training on a GPU with PyTorch, by the recipes of `sdbnn_larq.recipes`; TensorFlow is not needed.
+"""Training on a GPU with PyTorch, of the architectures of `sdbnn_larq.zoo`; TensorFlow is not needed.
 
     python training/gpu/train.py ResNet18 --data IMAGENETTE/train --output runs/resnet18
     python training/gpu/train.py VGGSmall --data TFDS --output runs/vgg --alpha 0.5 --teacher runs/vgg-twin
