@@ -139,6 +139,68 @@ def test_bad_teachers_and_numbers(teacher, arguments, message):
         distil(student, teacher, **arguments)
 
 
+def test_a_network_that_was_trained_before_is_taught():
+    """Keras would go on with the training step that it compiled."""
+    teacher, student = linear(), linear(softmax="layer")
+    x = np.random.RandomState(3).standard_normal((64, 3)).astype(np.float32)
+    student.compile(tf.keras.optimizers.Adam(0.1), "sparse_categorical_crossentropy")
+    student.fit(x, np.zeros(64), batch_size=64, verbose=0)
+    distil(student, teacher)
+    student.fit(x, np.zeros(64), epochs=150, batch_size=64, verbose=0)
+    expected = tf.nn.softmax(teacher.predict(x, verbose=0))
+    np.testing.assert_allclose(student.predict(x, verbose=0), expected, atol=0.01)
+
+
+def ending_in(softmax):
+    image = tf.keras.Input((3,))
+    return tf.keras.Model(image, softmax(image))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ending_in(tf.keras.layers.Softmax()),
+        ending_in(tf.keras.layers.Activation("softmax")),
+        ending_in(tf.keras.layers.Activation(tf.nn.softmax)),
+        ending_in(tf.nn.softmax),
+        ending_in(ending_in(tf.keras.layers.Softmax())),
+        tf.keras.Sequential([tf.keras.Input((3,)), ending_in(tf.keras.layers.Activation("softmax"))]),
+    ],
+    ids=["layer", "activation", "function", "operation", "model", "sequential"],
+)
+def test_logits_are_what_a_softmax_takes(model):
+    x = np.random.RandomState(5).standard_normal((4, 3)).astype(np.float32)
+    probabilities, logits = with_logits(model)(x)
+    np.testing.assert_array_equal(logits, x)
+    np.testing.assert_allclose(probabilities, tf.nn.softmax(x), rtol=1e-6)
+
+
+def test_logits_of_a_softmax_inside_a_layer():
+    dense = tf.keras.layers.Dense(3, activation=tf.nn.softmax)
+    x = np.random.RandomState(5).standard_normal((4, 3)).astype(np.float32)
+    probabilities, logits = with_logits(ending_in(dense))(x)
+    np.testing.assert_allclose(tf.nn.softmax(logits), probabilities, rtol=1e-6)
+    assert not np.allclose(logits, probabilities)
+    with pytest.raises(ValueError, match=r"softmax or in logits.* sigmoid"):
+        with_logits(ending_in(tf.keras.layers.Dense(3, activation="sigmoid")))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"y": np.zeros(8)}, "labels and logits of 4 classes"),
+        ({"y": (np.zeros(8), np.zeros((8, 1)))}, "labels and logits of 4 classes"),
+        ({"y": (np.zeros(8), np.zeros((8, 4))), "sample_weight": np.ones(8)}, "without weights of samples"),
+    ],
+)
+def test_targets_without_logits_are_refused(fields, message):
+    student = linear(softmax="layer")
+    student.compile("sgd", "sparse_categorical_crossentropy")
+    distil(student, None)
+    with pytest.raises(ValueError, match=message):
+        student.fit(np.zeros((8, 3)), verbose=0, **fields)
+
+
 def test_logits_of_the_zoo_are_those_before_the_softmax():
     images = np.random.RandomState(4).standard_normal((2, 32, 32, 3)).astype(np.float32)
     model = zoo.ResNet20()
@@ -248,7 +310,8 @@ def test_a_teacher_that_is_asked_once_teaches_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"mixup": 0.2}, "not mixed. Received: `mixup`"),
+        ({"mixup": 0.2}, "without `mixup`, `cutmix` and `label_smoothing`"),
+        ({"label_smoothing": 0.1}, "without `mixup`, `cutmix` and `label_smoothing`"),
         ({"preprocessing": "Photos"}, "kept in memory. Received: Photos"),
     ],
 )
@@ -265,6 +328,21 @@ def test_a_teacher_of_other_classes_is_refused(tmp_path):
     configure(task, {"teacher": "VGGSmallFactory", "teacher.weights": "cifar10", "output_dir": str(tmp_path / "run")})
     with pytest.raises(ValueError, match=r"classes, 0, 1, 2.* Received: airplane"):
         task.run()
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ask_once", [True, False])
+def test_a_saved_teacher_of_other_classes_or_outputs_is_refused(ask_once, tmp_path):
+    """What it knows stands in the weights beside it."""
+    other = zoo.load("VGGSmall/cifar10")
+    zoo.save_packed(other, tmp_path / "weights.safetensors")
+    teachers = {"classes": other, "outputs": tf.keras.Model(other.input, other.output[:, :1])}
+    for message, teacher in teachers.items():
+        teacher.save(tmp_path / "model.keras")
+        fields = {"teacher.path": str(tmp_path / "model.keras"), "output_dir": str(tmp_path / "run")}
+        with pytest.raises(ValueError, match="10 classes" if message == "outputs" else "Received: airplane"):
+            trained(TaughtDigits(), ask_once=ask_once, **fields)
     assert not (tmp_path / "run").exists()
 
 

@@ -152,6 +152,21 @@ def test_an_altered_configuration_is_named(tmp_path):
         RunFolder(tmp_path).report_of({})
 
 
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    """It has learned the labels of its classes, in their order; nothing is written."""
+    folder = RunFolder(tmp_path / "run")
+    data = {"class_names": ["cat", "dog"], "training_images": 90, "validation_images": 10}
+    folder.open({"epochs": 3}, data, "float32", 0)
+    folder.open({"epochs": 3}, data, "float32", 0)
+    written = (tmp_path / "run" / "data.json").read_text()
+    for changed in ({"class_names": ["dog", "zebra"]}, {"training_images": 91}):
+        with pytest.raises(ValueError, match=r"the data that it began with\. .*, begun with the"):
+            folder.open({"epochs": 3}, {**data, **changed}, "float32", 0)
+    assert (tmp_path / "run" / "data.json").read_text() == written
+    (tmp_path / "run" / "data.json").unlink()  # as earlier versions left a run
+    folder.open({"epochs": 3}, data, "float32", 0)
+
+
 def test_a_field_s_old_name_goes_on_working(tmp_path):
     result = train("ema=1", f"output_dir={tmp_path / 'run'}")
     assert "`ema` is now called `averaging_momentum`" in result.stderr

@@ -17,6 +17,7 @@ from authors_weights import floatx
 from PIL import Image
 
 from sdbnn_larq import convert, zoo
+from sdbnn_larq.preprocessing import read_image
 
 torch = pytest.importorskip("torch")
 TRAINER = Path(__file__).parent.parent / "training/gpu"
@@ -140,6 +141,7 @@ def test_training(tmp_path):
         (["a/b ResNet20"], "names of their own, without folders. Received: 'a/b'."),
         (["a ResNet20 --teacher=b"], "The teacher of a must be one of the runs. Received: 'b'."),
         (["a 'ResNet20"], "No closing quotation"),
+        (["a ResNet20 --output=b"], "A run's line must leave out --data and --output. Received: a with --output."),
     ],
 )
 def test_lists_of_runs_are_checked_first(lines, message, tmp_path):
@@ -183,6 +185,11 @@ def processes_with(argument):
     [
         (["--alpha", "0.5"], "--teacher needs an --alpha above 0, and the other way round. Received: --alpha 0.5."),
         (["--output", "."], "--output must not hold a run. Received: '.'."),
+        (["--output", "run.json/new"], "Not a directory: 'run.json/new'"),
+        (["--epochs", "0"], "epochs must be at least 1. Received: 0."),
+        (["--learning-rate", "-1"], "learning_rate must be greater than 0. Received: -1.0."),
+        (["--mixup", "-1"], "mixup must be 0 or more. Received: -1.0."),
+        (["--alpha", "2", "--teacher", "twin"], "alpha must be from 0 to 1. Received: 2.0."),
         (["--held-out", "1"], "--held-out must be at least 0 and below 1. Received: 1.0."),
         ([], "No such file or directory: 'photos'"),
     ],
@@ -201,6 +208,9 @@ def test_what_is_not_fit_to_train_is_refused(tmp_path, monkeypatch):
     np.savez(tmp_path / "large.npz", images=np.zeros((4, 3, 64, 64), np.uint8), labels=np.arange(4))
     np.savez(tmp_path / "small.npz", images=np.zeros((4, 3, 32, 32), np.uint8), labels=np.arange(4))
     np.savez(tmp_path / "other.npz", pictures=np.zeros(4))
+    np.savez(tmp_path / "float.npz", images=np.zeros((4, 3, 32, 32), np.float32), labels=np.arange(4))
+    np.savez(tmp_path / "negative.npz", images=np.zeros((4, 3, 32, 32), np.uint8), labels=np.arange(4) - 1)
+    (tmp_path / "damaged.npz").write_bytes((tmp_path / "small.npz").read_bytes()[:200])
     twin = trainer.Recipe("ResNet20", binary=False)
     net = networks.initialize(trainer.build_for(twin, 9))
     trainer.write(tmp_path / "twin", twin, net, [{"accuracy": 0.5, "seconds": 1.0}], images=4, classes=9)
@@ -210,6 +220,9 @@ def test_what_is_not_fit_to_train_is_refused(tmp_path, monkeypatch):
         ("small", None, 0.1, "--held-out must be at least one of 4 images. Received: 0.1."),
         ("small", tmp_path / "twin", 0, "must be of the same 4 images, 4 classes. Received: 4 images, 9 classes."),
         ("other", None, 0, "A packed file must have images and labels."),
+        ("float", None, 0, "must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "),
+        ("negative", None, 0, "must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "),
+        ("damaged", None, 0, "A packed file must be whole."),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             trainer.run(trainer.Recipe("ResNet20"), tmp_path / f"{data}.npz", tmp_path / "run", teacher, held_out)
@@ -289,6 +302,10 @@ def test_a_teacher_is_evaluated_in_pytorch(tmp_path):
     done = subprocess.run([*command, tmp_path / "two.npz"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "Images must be of 3 classes. Received: 2." in done.stderr
+    np.savez(tmp_path / "large.npz", images=np.zeros((3, 3, 64, 64), np.uint8), labels=np.arange(3))
+    done = subprocess.run([*command, tmp_path / "large.npz"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Images for ResNet20 must be 32×32. Received: 64×64." in done.stderr
 
 
 def test_signs_are_kept():
@@ -317,6 +334,20 @@ def test_mixup():
     assert share.unique().numel() == 8
     assert share.min() >= 0
     assert trainer.mixed(images, targets, 0)[0] is images
+
+
+def test_photographs_are_read_upright_and_leftovers_are_not(tmp_path):
+    pixels = np.random.RandomState(0).randint(0, 256, (24, 24, 3)).astype(np.uint8)
+    for name in ("cat", "dog", ".cache"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".DS_Store").write_bytes(b"")
+        turned = Image.Exif()
+        turned[274] = 6  # orientation
+        Image.fromarray(pixels).save(tmp_path / name / "0.png", exif=turned)
+    images, labels = gpu_images.read(tmp_path)
+    assert labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(images[0].numpy().transpose(1, 2, 0), read_image(tmp_path / "cat" / "0.png"))
+    assert not np.array_equal(images[0].numpy().transpose(1, 2, 0), pixels)
 
 
 def test_windows_of_photographs():

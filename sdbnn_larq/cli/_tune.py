@@ -27,6 +27,8 @@ def tune(
     """Searches, or goes on searching, and leaves a table, a picture and a recipe in a folder."""
     chosen = task_class(task)
     fields = parse_fields(config, chosen)
+    if "output_dir" in fields:
+        raise ValueError("A search's folder must be given as --output-dir DIR. Received: output_dir.")
     probe = chosen()
     configure(probe, fields)
     space: list[Range | Choice] = [parse_range(text, probe) for text in ranges]

@@ -105,18 +105,26 @@ class RunFolder:
         """Keeps the folder, which is made, for this process while the block lasts."""
         return locked(self.path)
 
-    def open(self, config: dict[str, Any], precision: str, room: int) -> None:
+    def open(self, config: dict[str, Any], data: dict[str, Any], precision: str, room: int) -> None:
         """Makes the folder, or takes up the run that it holds.
 
         # Arguments
             config: the run's configuration.
+            data: names of the classes and numbers of images.
             precision: what it computes in.
             room: bytes that the run will need.
 
         # Raises
-            ValueError: if the disk has too little room.
+            ValueError: if the disk has too little room, or if the data are no longer those that the run began with.
             OSError: if the folder cannot be written.
         """
+        known = self._read_json("data.json") or data  # which earlier versions did not write
+        for name, value in data.items():
+            if known[name] != value:
+                raise ValueError(
+                    f"A run must go on with the data that it began with. Received: {str(self.path)!r}, begun with the "
+                    f"{name} {known[name]}, and now {value}."
+                )
         self.path.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.path).free
         if free < room:
@@ -126,6 +134,7 @@ class RunFolder:
             )
         self.checkpoints.remove_partial()
         self.write_json("config.json", config)
+        self.write_json("data.json", data)
         self.write_json("environment.json", {**environment(), "precision": precision})
 
     def write_json(self, name: str, value: Any) -> None:

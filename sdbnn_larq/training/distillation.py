@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Optional
 
 import tensorflow as tf
@@ -14,6 +15,7 @@ from sdbnn_larq.training._pipeline import TrainingBatches, is_batched
 from sdbnn_larq.training.evaluation_data import evaluation_of
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.stages import start_from_float_weights
+from sdbnn_larq.weights import read_description
 
 
 def distillation_loss(teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float) -> tf.Tensor:
@@ -53,18 +55,31 @@ def with_logits(model: tf.keras.Model) -> tf.keras.Model:
 
     # Returns
         A model of the same layers. Logits of a layer that applies its softmax itself are known up to a constant.
+
+    # Raises
+        ValueError: if the outputs are neither probabilities of a softmax nor logits.
     """
-    last = model.layers[-1]
-    activation = getattr(last, "activation", None)
-    if isinstance(last, tf.keras.layers.Softmax) or (
-        isinstance(last, tf.keras.layers.Activation) and activation is tf.keras.activations.softmax
+    node = model.output.node  # the call that gave it, of a layer that may have others
+    last, x = node.layer, node.keras_inputs[0]
+    activation = getattr(last, "activation", tf.keras.activations.linear)
+    softmax = activation in (tf.keras.activations.softmax, tf.nn.softmax)
+    output, logits = model.output, model.output
+    if isinstance(last, tf.keras.Model):
+        output, logits = with_logits(last)(x)
+    elif (
+        isinstance(last, tf.keras.layers.Softmax)
+        or (isinstance(last, tf.keras.layers.Activation) and softmax)
+        or getattr(last, "symbol", None) == "nn.softmax"  # the function, on the output of a layer
     ):
-        logits = last.input
-    elif activation is tf.keras.activations.softmax:
+        logits = x
+    elif softmax:
         logits = tf.math.log(tf.maximum(model.output, 1e-30))  # the same, up to a constant that softmax ignores
-    else:
-        logits = model.output
-    return tf.keras.Model(model.inputs, [model.output, logits])
+    elif activation is not tf.keras.activations.linear:
+        raise ValueError(
+            f"A model must end in a softmax or in logits. Received: {model.name}, whose last layer {last.name} has the "
+            f"activation {getattr(activation, '__name__', activation)}."
+        )
+    return tf.keras.Model(model.inputs, [output, logits])
 
 
 def distil(
@@ -97,7 +112,7 @@ def distil(
     if not 0 <= alpha <= 1:
         raise ValueError(f"`alpha` must be from 0 to 1. Received: alpha={alpha}.")
     if teacher is not None:
-        _check_teacher(teacher, student)
+        check_fit(teacher, student)
     compiled = tf.keras.losses.get(student.loss)
     step = functools.partial(
         _train_step,
@@ -108,9 +123,11 @@ def distil(
     )
     # Keras's own way, a subclass, would be saved as one.
     student.train_step = functools.partial(step, temperature, alpha)
+    student.train_function = None  # that of an earlier `fit`
 
 
-def _check_teacher(teacher: tf.keras.Model, student: tf.keras.Model) -> None:
+def check_fit(teacher: tf.keras.Model, student: tf.keras.Model) -> None:
+    """Refuses a teacher of other inputs or outputs than the student's."""
     if teacher.output_shape[-1] != student.output_shape[-1]:
         raise ValueError(
             f"A teacher must have the student's {student.output_shape[-1]} classes. "
@@ -125,11 +142,18 @@ def _check_teacher(teacher: tf.keras.Model, student: tf.keras.Model) -> None:
 
 def _train_step(student, student_logits, teacher_logits, label_loss, temperature, alpha, data):
     """As `tf.keras.Model.train_step`."""
-    x, y = data
-    if teacher_logits is None:
+    x, y, sample_weight = tf.keras.utils.unpack_x_y_sample_weight(data)
+    if sample_weight is not None:
+        raise ValueError("A network that a teacher teaches must be trained without weights of samples or classes.")
+    if teacher_logits is not None:
+        _, taught = teacher_logits(x, training=False)
+    elif isinstance(y, tuple) and len(y) == 2 and y[1].shape[1:] == student.output_shape[1:]:
         y, taught = y
     else:
-        _, taught = teacher_logits(x, training=False)
+        raise ValueError(
+            f"Without a teacher, targets must be labels and logits of {student.output_shape[-1]} classes. "
+            f"Received: {y}."
+        )
     with tf.GradientTape() as tape:
         y_pred, learned = student_logits(x, training=True)
         difference = distillation_loss(taught, learned, temperature) - label_loss(y, y_pred)
@@ -143,7 +167,10 @@ def _train_step(student, student_logits, teacher_logits, label_loss, temperature
 
 @factory
 class SavedModel:
-    """A model that Keras saved, e.g. the `model.keras` of a run: `teacher=SavedModel teacher.path=FILE`."""
+    """A model that Keras saved, e.g. the `model.keras` of a run: `teacher=SavedModel teacher.path=FILE`.
+
+    What it takes and which classes it knows is read from the `weights.safetensors` that a run leaves beside it.
+    """
 
     path: str = Field()
 
@@ -151,11 +178,15 @@ class SavedModel:
         if not tf.io.gfile.exists(self.path):
             raise ValueError(f"`path` must be a file that `model.save` wrote. Received: {self.path!r}.")
         try:
-            return tf.keras.models.load_model(self.path, compile=False)
+            model = tf.keras.models.load_model(self.path, compile=False)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"`path` must be an undamaged file that `model.save` wrote. Received: {self.path!r}."
             ) from error
+        beside = Path(self.path).with_name("weights.safetensors")
+        if beside.exists():
+            model.description = read_description(beside)
+        return model
 
 
 class TrainDistilled(TrainSDBNN):
@@ -171,8 +202,10 @@ class TrainDistilled(TrainSDBNN):
         super().check()
         if getattr(base_getattr(self, "teacher"), "weights", "") is None:
             raise ValueError("`teacher.weights` must be a file of trained weights. Received: None.")
-        if self.ask_once and (self.mixup or self.cutmix):
-            raise ValueError("`ask_once` needs images that are not mixed. Received: `mixup` or `cutmix`.")
+        if self.ask_once and self.soft_targets:
+            raise ValueError(
+                "`ask_once` must go without `mixup`, `cutmix` and `label_smoothing`. Received: one of them."
+            )
         if self.ask_once and not is_batched(self.preprocessing):
             raise ValueError(
                 f"`ask_once` needs images that are kept in memory. Received: {type(self.preprocessing).__name__}."
@@ -180,6 +213,7 @@ class TrainDistilled(TrainSDBNN):
 
     def prepare(self) -> None:
         super().prepare()
+        check_fit(self.teacher, self.model)
         check_knowledge(self.teacher, self.dataset.class_names, self.preprocessing)
         with self.model.distribute_strategy.scope():
             if self.float_weights:

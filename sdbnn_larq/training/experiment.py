@@ -133,16 +133,37 @@ class TrainSDBNN(Experiment):
 
     def check(self) -> None:
         """Checks fields that nothing else checks, before anything is written."""
-        for name, low in (("epochs", 1), ("batch_size", 1), ("checkpoint_steps", 0), ("sign_statistics", 0)):
+        for name, low in (
+            ("epochs", 1),
+            ("batch_size", 1),
+            ("checkpoint_steps", 0),
+            ("sign_statistics", 0),
+            ("seed", 0),
+        ):
             if getattr(self, name) < low:
                 raise ValueError(f"`{name}` must be at least {low}. Received: {name}={getattr(self, name)}.")
+        if self.seed >= 2**32:
+            raise ValueError(f"`seed` must be below 2³². Received: seed={self.seed}.")
+        if not self.learning_rate > 0:
+            raise ValueError(f"`learning_rate` must be greater than 0. Received: {self.learning_rate}.")
         check_precision(self.precision)
-        try:
-            tf.keras.losses.get(self.loss)
-        except ValueError as error:
-            raise ValueError(f"`loss` must be one that Keras knows. Received: loss={self.loss!r}.") from error
+        if isinstance(self.loss, str) and self.loss != HARD_LOSS:
+            raise ValueError(
+                f"`loss` must be {HARD_LOSS}, or an object of your recipe's. Received: loss={self.loss!r}."
+            )
+        self.check_optimizer()
         if self.soft_targets and self.loss != HARD_LOSS:
             raise ValueError(f"`mixup`, `cutmix` and `label_smoothing` need {HARD_LOSS}. Received: loss={self.loss!r}.")
+
+    def check_optimizer(self) -> None:
+        """Refuses what the optimizer would not heed."""
+        known = self.configuration["optimizer"]
+        if not isinstance(known, dict) or "class" not in known:
+            raise ValueError(f"`optimizer` must be an object in a recipe. Received: optimizer={known!r}.")
+        for name, entries in (("weight_decay", ("weight_decay", "l2")), ("momentum", ("momentum",))):
+            value = getattr(self, name)
+            if name in provenance.given_fields(self) and value not in [known.get(entry) or 0 for entry in entries]:
+                raise ValueError(f"`{name}` must be left out with {known['class']}, which has none. Received: {value}.")
 
     @property
     def precision_in_use(self) -> str:
@@ -165,6 +186,11 @@ class TrainSDBNN(Experiment):
             loss = SOFT_LOSS if self.soft_targets else self.loss
             self.model.compile(self.optimizer, loss, metrics=["accuracy"])
         self.averaging = Averaging(self.model, self.averaging_momentum) if self.averaging_momentum else None
+        if getattr(self.preprocessing, "any_size", False) and None not in self.model.input_shape[1:3]:
+            raise ValueError(
+                f"{type(self.preprocessing).__name__} must go with a model that takes images of any size. Received: "
+                f"images of {self.model.input_shape[1:]}."
+            )
         data, count = self.examples("train")
         if count < self.batch_size:
             raise ValueError(f"`batch_size` must be at most the {count} training images. Received: {self.batch_size}.")
@@ -177,7 +203,12 @@ class TrainSDBNN(Experiment):
             epochs=self.epochs,
             **({"finish": self.soft_targets.train} if self.soft_targets else {}),
         )
-        self.validation_batches, _ = self.evaluation_batches("validation")
+        self.validation_batches, validation_count = self.evaluation_batches("validation")
+        self.data = {  # what a run that is resumed must find again
+            "class_names": [str(name) for name in self.dataset.class_names],
+            "training_images": count,
+            "validation_images": validation_count,
+        }
         if self.sign_statistics:
             Observer(self.model)  # refuses a model without signs before anything is written
 
@@ -238,7 +269,7 @@ class TrainSDBNN(Experiment):
                 # Reading distributed variables takes all workers: the others save too, into a folder that goes.
                 folder = RunFolder(stack.enter_context(tempfile.TemporaryDirectory()))
             room = ROOM_FOR_LOGS + BYTES_PER_PARAMETER * model.count_params()
-            folder.open(self.configuration, self._precision_in_use, room)
+            folder.open(self.configuration, self.data, self._precision_in_use, room)
             lq.models.summary(model, print_fn=self.say)
             if progress.total_steps:
                 self.say(f"Going on in {folder.path} from epoch {progress.epoch + 1}, step {progress.step + 1}.")

@@ -56,6 +56,10 @@ class SmallImages(Preprocessing):
     shift: int = Field(4)  # pixels
     flip: bool = Field(True)
 
+    def __post_configure__(self) -> None:
+        if self.shift < 0:
+            raise ValueError(f"`shift` must be 0 or more pixels. Received: shift={self.shift}.")
+
     def input(self, data, training):
         images = data["image"]
         if training:
@@ -74,6 +78,7 @@ class GrowingImages(SmallImages):
     """
 
     evaluation = SMALL_IMAGES
+    any_size = True  # so must the model be
     epochs: int = Field()  # the experiment's
     # Until which share of the epochs images have how many pixels a side; after that, all of them.
     sizes: Sequence = Field(lambda: ((0.4, 24),))

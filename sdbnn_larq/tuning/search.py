@@ -61,6 +61,13 @@ def role() -> str:
     return "chief" if "chief" in os.environ.get("KERASTUNER_TUNER_ID", "") else "worker"
 
 
+def _read_identity(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"A search's file must be as it was written. Received: {str(file)!r}, altered.") from error
+
+
 class TaskTuner(keras_tuner.Tuner):
     """Trains a task with the fields of a trial. No model is kept."""
 
@@ -201,9 +208,9 @@ class Search:
             The trials of the whole search, the best first; none to a worker, whose chief has them.
         """
         file = self.folder / "search.json"
-        if file.exists() and json.loads(file.read_text()) != self.identity():
+        if file.exists() and _read_identity(file) != self.identity():
             raise ValueError(
-                f"`output_dir` must be a new folder, or one with the same search. Received: {str(self.folder)!r}."
+                f"--output-dir must be a new folder, or one with the same search. Received: {str(self.folder)!r}."
             )
         if role() != "chief":  # a chief trains nothing
             self.check_data()

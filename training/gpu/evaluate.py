@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import torch
-from images import read, read_cifar10
+from images import check_size, read, read_cifar10
 from train import Recipe, evaluate, load
 
 
@@ -24,6 +24,7 @@ def main():
         images, labels = read_cifar10(given.data, "test") if prepared else read(given.data)
         if int(labels.max()) + 1 != known["classes"]:
             raise ValueError(f"Images must be of {known['classes']} classes. Received: {int(labels.max()) + 1}.")
+        check_size(images, known["network"])
         augmentation = Recipe(known["network"], input_size=known["input_size"]).augmentation()
         share = evaluate(load(given.run, device), augmentation, images.to(device), labels.to(device))
     except (OSError, ValueError) as error:

@@ -11,13 +11,15 @@ photograph, resized by a bicubic filter with antialiasing.
 import argparse
 import io
 import struct
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from networks import PHOTOGRAPH_NETWORKS
+from PIL import Image, ImageOps
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 CENTRE = 224 / 256  # part of a photograph's side that an evaluation shows
@@ -27,13 +29,32 @@ TRIALS = 10  # for a window that fits
 def read(data, size=None):
     """uint8 images `(N, 3, height, width)` and int64 labels of photographs, of CIFAR-10 or of what was packed."""
     if Path(data).suffix == ".npz":
-        with np.load(data, allow_pickle=False) as arrays:
+        with unpacked(data) as arrays:
             if {"images", "labels"} - set(arrays):
                 raise ValueError(
                     f"A packed file must have images and labels. Received: {str(data)!r} with {list(arrays)}."
                 )
-            return torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"])
+            return checked(data, arrays["images"], arrays["labels"])
     return read_cifar10(data) if Path(data, "cifar10").is_dir() else read_photographs(data, size)[:2]
+
+
+def unpacked(path):
+    """The arrays of an .npz file."""
+    try:
+        return np.load(path, allow_pickle=False)
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(f"A packed file must be whole. Received: {str(path)!r}, damaged.") from error
+
+
+def checked(data, images, labels):
+    """Tensors of arrays that a stranger may have packed."""
+    fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[1] == 3 and labels.dtype.kind in "iu"
+    if not (fits and labels.shape == images.shape[:1] and labels.min(initial=1) >= 0):
+        raise ValueError(
+            "A packed file must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "
+            f"{str(data)!r}, with {images.dtype} {images.shape} and {labels.dtype} {labels.shape}."
+        )
+    return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64))
 
 
 def read_photographs(folder, size=None):
@@ -44,16 +65,25 @@ def read_photographs(folder, size=None):
     """
 
     def decoded(path):
-        photograph = Image.open(path).convert("RGB")
+        photograph = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
         return np.asarray(photograph.resize((size, size), Image.Resampling.LANCZOS) if size else photograph)
 
-    classes = sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
-    files = [(path, label) for label, name in enumerate(classes) for path in sorted(Path(folder, name).iterdir())]
+    def visible(parent):
+        return sorted(path for path in Path(parent).iterdir() if not path.name.startswith("."))
+
+    classes = [path.name for path in visible(folder) if path.is_dir()]
+    files = [(path, label) for label, name in enumerate(classes) for path in visible(Path(folder, name))]
     with ThreadPoolExecutor() as pool:
         images = list(pool.map(lambda file: decoded(file[0]), files))
     if len({image.shape for image in images}) != 1:
         raise ValueError(f"Photographs must be there, of one size. Received: {len({i.shape for i in images})} sizes.")
     return stacked(images), torch.tensor([label for _, label in files]), classes
+
+
+def check_size(images, network):
+    """Refuses images of another size than a network takes; photographs are cut to it."""
+    if network not in PHOTOGRAPH_NETWORKS and images.shape[2:] != (32, 32):
+        raise ValueError(f"Images for {network} must be 32×32. Received: {'×'.join(map(str, images.shape[2:]))}.")
 
 
 def read_cifar10(data_dir, split="train"):

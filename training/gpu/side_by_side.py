@@ -28,6 +28,8 @@ def read_jobs(lines, output):
             raise ValueError(f"Runs must have names of their own, without folders. Received: {name!r}.")
         names.add(name)
         known, others = of_teacher.parse_known_args(arguments)
+        if own := {"--data", "--output"} & {argument.partition("=")[0] for argument in arguments}:
+            raise ValueError(f"A run's line must leave out --data and --output. Received: {name} with {min(own)}.")
         if not done(output / name):
             jobs[name] = others, known.teacher
     for name, (_, teacher) in jobs.items():
@@ -100,9 +102,11 @@ def main():
     parser.add_argument("--output", required=True, type=Path)
     parser.add_argument("--workers", type=int, default=4)
     given = parser.parse_args()
+    if given.workers < 1:
+        parser.error(f"--workers must be at least 1. Received: {given.workers}.")
     try:
         lines = given.runs.read_text("utf-8").splitlines()
-        jobs = read_jobs([line for line in lines if line.strip() and not line.startswith("#")], given.output)
+        jobs = read_jobs([line for line in lines if line.strip() and not line.strip().startswith("#")], given.output)
         given.output.mkdir(parents=True, exist_ok=True)
     except (OSError, ValueError) as error:
         parser.error(str(error))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from images import Photographs, SmallImages, read
+from images import Photographs, SmallImages, check_size, read, unpacked
 from networks import NETWORKS, PHOTOGRAPH_NETWORKS, SHIFTS, build, initialize, set_sharpness, with_weight_shift
 from torch import nn
 
@@ -47,6 +47,20 @@ class Recipe:
     input_size: int = 128  # photographs
     min_area: float = 0.35
     seed: int = 0
+
+    def __post_init__(self):
+        for name in ("epochs", "batch_size", "input_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+        for name in ("learning_rate", "t_min", "t_max", "temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be greater than 0. Received: {getattr(self, name)}.")
+        for name in ("weight_decay", "mixup", "shift", "seed"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}.")
+        for name in ("alpha", "label_smoothing", "min_area"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1. Received: {getattr(self, name)}.")
 
     def augmentation(self):
         if self.network in PHOTOGRAPH_NETWORKS:
@@ -243,7 +257,7 @@ def load(folder, device):
     run = json.loads((Path(folder) / "run.json").read_text())
     recipe = Recipe(**{field.name: run[field.name] for field in dataclasses.fields(Recipe) if field.name in run})
     net = build_for(recipe, run["classes"]).to(device)
-    with np.load(Path(folder) / "weights.npz") as state:
+    with unpacked(Path(folder) / "weights.npz") as state:
         net.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     return net
 
@@ -264,7 +278,10 @@ def main():
             parser.add_argument(option, type=field.type, default=field.default, choices=choices)
     given = vars(parser.parse_args())
     data, output, teacher, held_out = (given.pop(name) for name in ("data", "output", "teacher", "held_out"))
-    recipe = Recipe(binary=not given.pop("float_twin"), **given)
+    try:
+        recipe = Recipe(binary=not given.pop("float_twin"), **given)
+    except ValueError as error:
+        parser.error(str(error))
     if bool(teacher) != (recipe.alpha > 0):
         parser.error(f"--teacher needs an --alpha above 0, and the other way round. Received: --alpha {recipe.alpha}.")
     if not 0 <= held_out < 1:
@@ -272,6 +289,7 @@ def main():
     if Path(output, "run.json").exists():
         parser.error(f"--output must not hold a run. Received: {output!r}.")
     try:
+        Path(output).mkdir(parents=True, exist_ok=True)  # before hours of training
         run(recipe, data, output, teacher, held_out)
     except (OSError, ValueError, ArithmeticError) as error:
         parser.error(str(error))
@@ -282,10 +300,7 @@ def run(recipe, data, output, teacher, held_out):
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     images, labels = read(data)
-    if recipe.network not in PHOTOGRAPH_NETWORKS and images.shape[2:] != (32, 32):
-        raise ValueError(
-            f"Images for {recipe.network} must be 32×32. Received: {'×'.join(map(str, images.shape[2:]))}."
-        )
+    check_size(images, recipe.network)
     classes = int(labels.max()) + 1
     images, labels = images.to(device), labels.to(device)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
