@@ -1,6 +1,7 @@
 """The command `sdbnn`, outside the package because it has to act before that is imported and loads TensorFlow."""
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -50,6 +51,10 @@ def main() -> None:
     try:
         with _interruptible():
             _open_closed_streams()
+            if (
+                isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict"
+            ):  # a file's name may be in no encoding
+                sys.stdout.reconfigure(errors="backslashreplace")
             loading = contextlib.nullcontext() if LEVEL in os.environ else quiet_loading()
             os.environ.setdefault(LEVEL, "3")
             try:

@@ -98,6 +98,8 @@ def runner(network: Network, runtime: str = "keras") -> Callable[[np.ndarray], n
         runtime: `"keras"`, or an export target in which a Keras network shall run, e.g. `"openvino"`.
     """
     if not isinstance(network, tf.keras.Model):
+        if runtime not in ("keras", network.runtime):
+            raise ValueError(f"An exported file must run in {network.runtime}, its own runtime. Received: {runtime}.")
         return network.predict
     if runtime == "keras":
         return lambda images: np.asarray(network.predict_on_batch(images))
@@ -149,7 +151,10 @@ def evaluate(network: Network, dataset: Dataset, run: Callable[[np.ndarray], np.
     confusion = np.zeros((len(output_of), len(output_of)), int)
     for pixels, labels in readable(data):
         inputs = pixels if takes_pixels else normalize(pixels, preprocessing)
-        np.add.at(confusion, (output_of[labels], np.argmax(run(inputs), axis=-1)), 1)
+        outputs = np.asarray(run(inputs))
+        if not np.isfinite(outputs).all():
+            raise ValueError("The outputs of a network must be finite. Received: NaN or infinity for a test image.")
+        np.add.at(confusion, (output_of[labels], np.argmax(outputs, axis=-1)), 1)
     return Accuracy(confusion)
 
 

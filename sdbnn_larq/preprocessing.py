@@ -63,8 +63,13 @@ def read_image(source: "str | os.PathLike | bytes | Image.Image") -> np.ndarray:
 def _rgb(image: "Image.Image") -> np.ndarray:
     from PIL import Image
 
+    if image.mode == "F":
+        image = Image.fromarray(_bytes(np.asarray(image)))
     if image.mode.startswith("I;16") or image.mode == "I":  # Pillow would clip 16 bits at 255
         values = np.asarray(image)
+        low, high = values.min(initial=0), values.max(initial=0)
+        if low < 0 or high > 65535:
+            raise ValueError(f"pixels must be from 0 to 255 or to 65535, not from {low} to {high}")
         image = Image.fromarray((values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -207,6 +212,8 @@ def decode_predictions(outputs: Any, top: int = 5, model: Any = None) -> list[li
         )
     if outputs.ndim != 2 or outputs.shape[1] != len(names):
         raise ValueError(f"`outputs` must have the shape (n, {len(names)}). Received: {outputs.shape}.")
+    if not np.isfinite(outputs).all():
+        raise ValueError("`outputs` must be finite. Received: NaN or infinity.")
     if description.arguments.get("classifier_activation", "softmax") is None:
         outputs = tf.nn.softmax(outputs.astype(np.float32)).numpy()
     order = np.argsort(-outputs, axis=1, kind="stable")[:, :top]
@@ -241,8 +248,11 @@ def _pixels(image: Any) -> np.ndarray:
             "An image must be pixels of shape (height, width, 3), a path or a Pillow image. "
             f"Received: {values.dtype} of shape {values.shape}."
         )
-    if values.dtype == np.uint8:
-        return values
+    return values if values.dtype == np.uint8 else _bytes(values)
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    """Numbers from 0 to 255 as uint8."""
     low, high = float(np.min(values)), float(np.max(values))
     if not (low >= 0 and high <= 255):  # NaN too
         raise ValueError(f"Pixels must be from 0 to 255. Received: from {low:g} to {high:g}.")

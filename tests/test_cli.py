@@ -143,6 +143,18 @@ def test_installed_command_says_one_line_and_nothing_of_tensorflow(tmp_path):
     assert process.stderr.startswith("Error: ")
 
 
+@pytest.mark.slow
+def test_a_file_name_in_no_encoding(tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    with open(name, "wb") as file:
+        file.write(tf.io.encode_png(np.zeros((32, 32, 3), np.uint8)).numpy())
+    command = [Path(sys.executable).with_name("sdbnn"), "predict", "ResNet20/cifar10", name]
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    process = subprocess.run(command, capture_output=True, text=True, env=strict)
+    assert process.returncode == 0, process.stderr
+    assert "caf\\udce9.png: " in process.stdout
+
+
 def test_unreadable_image(run, tmp_path):
     output, _ = run
     (tmp_path / "broken.png").write_bytes(b"no image")

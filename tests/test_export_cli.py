@@ -120,6 +120,19 @@ def test_signals_are_caught_after_two_networks_have_gone(exported):
     assert process.stdout == "caught\n"
 
 
+def test_an_exported_file_runs_in_its_own_runtime(exported, digits):
+    target, path, _ = exported
+    image = digits / "images" / "0.png"
+    assert sdbnn("predict", path, image, "--runtime", target).exit_code == 0
+    (other,) = MODULES.keys() - {target}
+    result = sdbnn("predict", path, image, "--runtime", other)
+    assert result.exit_code == 2
+    assert f"An exported file must run in {target}, its own runtime. Received: {other}." in result.stderr
+    result = sdbnn("summary", path)
+    assert result.exit_code == 2
+    assert "which is exported; `sdbnn inspect` lists its operations." in result.stderr
+
+
 @pytest.mark.parametrize(
     "bad", [np.zeros((1, 32, 32, 3)), np.zeros((1, 28, 32, 3), np.uint8), np.zeros((0, 32, 32, 3), np.uint8)]
 )
@@ -213,6 +226,36 @@ def test_int8_changes_little(digits, tmp_path):
     assert 0 < np.abs(a - b).max() < 0.02 * np.ptp(a)
     with pytest.raises(ValueError, match="With `int8`, `images` must be given"):
         convert.to_openvino(model, tmp_path / "none.xml", int8=True)
+
+
+def test_int8_layers_that_share_an_input(tmp_path):
+    """As the float twins' convolution and shortcut do. Each gets its own input's range, and none stays float."""
+    pytest.importorskip("openvino")
+    image = tf.keras.Input((16, 16, 3))
+    wide = tf.keras.layers.Conv2D(8, 3, 2, "same")(image)
+    x = tf.keras.layers.ReLU()(tf.keras.layers.Add()([wide, tf.keras.layers.Conv2D(8, 1, 2)(image)]))
+    x = tf.keras.layers.GlobalAveragePooling2D()(tf.keras.layers.Conv2D(16, 3)(x))
+    model = randomised(tf.keras.Model(image, tf.keras.layers.Dense(4, activation="softmax", name="logits")(x)))
+    images = 30 * np.random.default_rng(0).standard_normal((8, 16, 16, 3), np.float32)
+    convert.to_openvino(model, tmp_path / "small.xml", images=images, int8=True)
+    operations = convert.inspect(tmp_path / "small.xml").operations
+    assert [operation.precision for operation in operations].count("int8") == 4
+    for before, after in zip(
+        model.predict(images, verbose=0), convert.ExportedModel(tmp_path / "small.xml").predict(images)
+    ):
+        np.testing.assert_allclose(after, before, atol=0.05)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.99])
+def test_a_tflite_file_that_is_cut_is_refused(exported, share, tmp_path):
+    """The interpreter would end the process."""
+    target, path, _ = exported
+    if target != "lce":
+        pytest.skip("a .tflite file")
+    content = path.read_bytes()
+    (tmp_path / "cut.tflite").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ValueError, match=r"must be a whole \.tflite file"):
+        convert.ExportedModel(tmp_path / "cut.tflite")
 
 
 @pytest.mark.parametrize(

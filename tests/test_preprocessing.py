@@ -87,6 +87,28 @@ def test_what_is_no_image(tmp_path, content):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.linspace(0, 1, 64, dtype=np.float32), "not from 0 to 1"),
+        (np.linspace(0, 65535, 64, dtype=np.float32), "from 0 to 65535"),
+        (np.linspace(-9, 200, 64).astype(np.int32), "not from -9 to 200"),
+        (np.linspace(0, 2**30, 64).astype(np.int32), "not from 0 to 1073741824"),
+    ],
+)
+def test_numbers_that_are_no_pixels_are_refused(tmp_path, values, message):
+    """Pillow would make black, white or wrapped pixels of them."""
+    Image.fromarray(values.reshape(8, 8)).save(tmp_path / "image.tiff")
+    with pytest.raises(ValueError, match=message):
+        read_image(tmp_path / "image.tiff")
+
+
+def test_floats_that_are_pixels(tmp_path):
+    values = np.arange(64, dtype=np.float32).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "image.tiff")
+    np.testing.assert_array_equal(read_image(tmp_path / "image.tiff")[..., 1], values)
+
+
 def test_a_file_cut_short(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(picture(300, 300)).save(buffer, "JPEG", quality=95)
@@ -172,6 +194,11 @@ def test_preprocess_input_takes_all_kinds_alike(tmp_path, model):
 def test_what_preprocess_input_refuses(model, images, message):
     with pytest.raises(ValueError, match=message):
         zoo.preprocess_input(images, model)
+
+
+def test_outputs_that_are_no_numbers_have_no_names(model):
+    with pytest.raises(ValueError, match="finite"):
+        zoo.decode_predictions(np.full((1, 10), np.nan), model=model)
 
 
 def test_an_untrained_network_has_no_preprocessing_and_no_names():

@@ -98,12 +98,16 @@ def test_what_is_published_can_be_recomputed_and_used(runs, catalogue):
         ({"run": None}, "--weights or --run must be given"),
         ({"twin": "binary"}, "'self_distribution': 'activation', 'binary': False}, for (32, 32, 3). Received: "),
         ({"twin": "nowhere"}, "A run must be finished"),
-        ({"benchmark": "resnet18.json"}, "--benchmark must be a file of ResNet20 with these weights on this test set"),
+        ({"benchmark": "vggsmall.json"}, "--benchmark must be a file of ResNet20 with these weights on this test set"),
+        ({"benchmark": "resnet18.json"}, "--benchmark must be a file that `sdbnn benchmark` wrote for trained weights"),
+        ({"benchmark": "resnet18.png"}, "--benchmark must be a file that `sdbnn benchmark` wrote for trained weights"),
+        ({"about": "resnet18.png"}, "--about must be a text in UTF-8"),
     ],
 )
 @pytest.mark.slow
 def test_nothing_is_published_by_mistake(runs, catalogue, changed, message):
-    places = {"twin": runs, "benchmark": Path(__file__).parents[1] / "benchmarks"}
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    places = {"twin": runs, "benchmark": benchmarks, "about": benchmarks}
     result = publish(runs, **{name: places[name] / v if name in places else v for name, v in changed.items()})
     assert result.exit_code == 2
     assert message in result.stderr

@@ -277,7 +277,9 @@ def convert_torch(file: str, model: str, output: str, config: tuple[str, ...]) -
 @click.option("--licence", default="MIT", show_default=True, help="SPDX identifier.")
 @click.option("--half", multiple=True, help="Wildcard of weights to round to float16, as for `zoo.save_packed`.")
 @click.option("--card", help="The model card.  [default: zoo/NAME_TAG.md]")
-@click.option("--about", type=click.File(), help="Text for the model card: intended use, limits.")
+@click.option(
+    "--about", type=click.Path(exists=True, dir_okay=False), help="Text for the model card: intended use, limits."
+)
 def publish(name: str, config: tuple[str, ...], **options) -> None:
     """Enter NAME's trained weights, with their accuracy, in the catalogue of this checkout or installation.
 

@@ -27,7 +27,7 @@ def figures(
     fields: Sequence[str],
     runs: Sequence[Figures],
     twins: Sequence[Figures],
-    benchmark: str | None,
+    benchmark: Mapping | None,
 ) -> Figures:
     """All that a card says beside the catalogue's entry, as JSON.
 
@@ -39,7 +39,7 @@ def figures(
         fields: of the data set, as a reader has to set them, e.g. `"data_dir=DIR"`.
         runs: of the recipe, see `finished_run`.
         twins: those of the float twin.
-        benchmark: what `sdbnn benchmark` wrote for these weights.
+        benchmark: what `sdbnn benchmark` wrote for these weights, as `read_benchmark` gives it.
 
     # Raises
         ValueError: if the benchmark is of another network.
@@ -54,7 +54,7 @@ def figures(
         "float32_bytes": float_bytes,
         "runs": list(runs),
         "float_twin": list(twins),
-        "benchmark": _benchmark(benchmark, description, accuracy) if benchmark else None,
+        "benchmark": _of_these_weights(benchmark, description, accuracy) if benchmark else None,
     }
 
 
@@ -66,9 +66,10 @@ def finished_run(folder: Path, expected: NetworkDescription) -> Figures:
     """
     try:
         report, environment = (json.loads((folder / f"{n}.json").read_text("utf-8")) for n in ("report", "environment"))
-    except FileNotFoundError as error:
+        final = list(csv.DictReader((folder / "history.csv").read_text("utf-8").splitlines()))[-1]
+    except (FileNotFoundError, ValueError, IndexError) as error:
         raise ValueError(
-            f"A run must be finished to be published. Received: {str(folder)!r}, without report."
+            f"A run must be finished, and whole, to be published. Received: {str(folder)!r}, without report or history."
         ) from error
     found = describe(folder / "weights.safetensors")
     if (found.architecture, found.arguments, found.input_shape) != (
@@ -80,8 +81,6 @@ def finished_run(folder: Path, expected: NetworkDescription) -> Figures:
             f"A run must be of {expected.architecture} with {expected.arguments}, for {expected.input_shape}. "
             f"Received: {str(folder)!r}, of {found.architecture} with {found.arguments}, for {found.input_shape}."
         )
-    with (folder / "history.csv").open(encoding="utf-8") as file:
-        final = list(csv.DictReader(file))[-1]
     return {
         "seed": report["seed"],
         "epochs": report["epochs"],
@@ -94,17 +93,36 @@ def finished_run(folder: Path, expected: NetworkDescription) -> Figures:
     }
 
 
-def _benchmark(path: str, description: NetworkDescription, accuracy: Accuracy) -> dict[str, Any]:
-    """What a file of `sdbnn benchmark` says, if it is of these weights."""
-    measured = json.loads(Path(path).read_text("utf-8"))
-    keras: dict[str, Any] = next((row for row in measured["rows"] if row["name"] == "Keras"), {})
+def read_benchmark(path: str) -> dict[str, Any]:
+    """What a file of `sdbnn benchmark` of trained weights says.
+
+    # Raises
+        ValueError: if it is no such file.
+    """
+    try:
+        measured = json.loads(Path(path).read_text("utf-8"))
+        _ = measured["network"], measured["input"], _keras(measured)["top1"]
+    except (ValueError, KeyError, TypeError, StopIteration) as error:
+        raise ValueError(
+            f"--benchmark must be a file that `sdbnn benchmark` wrote for trained weights. Received: {path!r}."
+        ) from error
+    return measured
+
+
+def _keras(measured: Mapping) -> dict[str, Any]:
+    return next(row for row in measured["rows"] if row["name"] == "Keras")
+
+
+def _of_these_weights(measured: Mapping, description: NetworkDescription, accuracy: Accuracy) -> Mapping:
+    """The benchmark, if it is of these weights."""
+    keras = _keras(measured)
     same = measured["network"] == description.architecture and tuple(measured["input"]) == description.input_shape
     # Weights that are rounded to float16 for the package may decide a few images otherwise.
     same &= keras.get("test_images") == accuracy.images and abs(keras["top1"] - accuracy.share) < 0.002
     if not same:
         raise ValueError(
             f"--benchmark must be a file of {description.architecture} with these weights on this test set. Received: "
-            f"{path!r}, of {measured['network']} with {keras.get('top1')} of {keras.get('test_images')} images right."
+            f"one of {measured['network']} with {keras['top1']} of {keras.get('test_images')} images right."
         )
     return measured
 

@@ -1,6 +1,7 @@
 """`sdbnn models` and `sdbnn summary`."""
 
 import larq as lq
+import tensorflow as tf
 
 from sdbnn_larq import zoo
 from sdbnn_larq.evaluation import load_network
@@ -22,4 +23,10 @@ def print_models(pattern: str, pretrained: bool) -> None:
 
 def print_summary(name: str, weights: str | None) -> None:
     untrained = weights is None and is_architecture(name)
-    lq.models.summary(zoo.get_model(name) if untrained else load_network(name, weights))
+    network = zoo.get_model(name) if untrained else load_network(name, weights)
+    if not isinstance(network, tf.keras.Model):
+        raise ValueError(
+            f"`name` must be a network in Keras. Received: {name!r}, which is exported; `sdbnn inspect` lists its "
+            "operations."
+        )
+    lq.models.summary(network)

@@ -5,11 +5,10 @@ import re
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
 
 from sdbnn_larq import zoo
 from sdbnn_larq._files import atomic_file, file_sha256
-from sdbnn_larq.cli._card import figures, finished_run, picture_of_confusion, render
+from sdbnn_larq.cli._card import figures, finished_run, picture_of_confusion, read_benchmark, render
 from sdbnn_larq.cli._evaluate import test_set
 from sdbnn_larq.evaluation import at_size, evaluate
 from sdbnn_larq.preprocessing import known_preprocessing
@@ -33,7 +32,7 @@ def publish(
     licence: str,
     half: Iterable[str],
     card: str | None,
-    about: IO[str] | None,
+    about: str | None,
 ) -> None:
     """Packs the weights, measures what the packed file computes, and writes file, card and entry."""
     page = Path(card or f"zoo/{name}_{tag}.md".lower())
@@ -41,6 +40,8 @@ def publish(
         raise ValueError(f"`--card` must be in a folder that exists. Received: {str(page)!r}.")
     if not weights and not runs:
         raise ValueError("--weights or --run must be given. Received: neither.")
+    added = f"\n{read_text(about)}\n" if about else ""
+    measured = read_benchmark(benchmark) if benchmark else None
     model = zoo.load(weights or Path(runs[0], "weights.safetensors"), name)
     source = test_set(model.description, dataset, config)
     provenance = {
@@ -83,9 +84,9 @@ def publish(
         fields=fields,
         runs=trained,
         twins=trained_twins,
-        benchmark=benchmark,
+        benchmark=measured,
     )
-    text = render(entry, known, page.stem) + (f"\n{about.read().strip()}\n" if about else "")
+    text = render(entry, known, page.stem) + added
     written = {
         catalogue.folder() / file: content,
         page: text.encode(),
@@ -102,3 +103,11 @@ def publish(
             opened.write(bytes_)
     catalogue.publish(entry)
     print(f"{entry.name}: {entry.accuracy:.2f}% of {entry.images:,} test images, {entry.size:,} bytes, card in {page}")
+
+
+def read_text(path: str) -> str:
+    """What is added to a card, without blank lines around it."""
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"--about must be a text in UTF-8. Received: {path!r}.") from error

@@ -36,6 +36,7 @@ class ExportedModel:
         indirect: whether Larq Compute Engine takes its indirect 1-bit kernels: on x86 four times as fast.
 
     # Attributes
+        runtime: `"lce"` or `"openvino"`.
         input_shape: `(batch, height, width, channels)`; the file's own batch size.
         output_shape: likewise.
         dtype: of the images, uint8 or float32.
@@ -56,7 +57,7 @@ class ExportedModel:
         if precision not in target.precisions:
             allowed = " or ".join(f'"{name}"' for name in target.precisions)
             raise ValueError(f"`precision` must be {allowed} for {path.suffix}. Received: precision={precision!r}.")
-        if threads < 1:
+        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
             raise ValueError(f"`threads` must be a whole number from 1. Received: threads={threads!r}.")
         target.require()
         try:
@@ -65,6 +66,7 @@ class ExportedModel:
         except Exception as error:  # the runtimes raise many kinds
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
             raise ValueError(f"`path` must be a whole {path.suffix} file. Received: {str(path)!r}: {reason}") from error
+        self.runtime = target.name
         self.metadata = loaded.metadata
         self.input_shape = loaded.input_shape
         self.output_shape = loaded.output_shape

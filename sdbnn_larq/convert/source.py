@@ -67,7 +67,8 @@ def prepare(
     """
     description = getattr(model, "description", None)
     model = functional(model)
-    if batch_size is not None and (batch_size != int(batch_size) or batch_size < 1):
+    whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
+    if batch_size is not None and not (whole and batch_size >= 1):
         raise ValueError(f"`batch_size` must be a whole number from 1. Received: batch_size={batch_size!r}.")
     if class_names is not None and len(class_names) != model.output_shape[-1]:
         raise ValueError(

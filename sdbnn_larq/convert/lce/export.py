@@ -174,9 +174,9 @@ def _folded(model: tf.keras.Model, cuts: list[Call], batch_size: int | None) -> 
             clone.get_layer(layer.name).kernel.assign(kernel_of(layer))
             if layer.use_bias:
                 clone.get_layer(layer.name).bias.assign(layer.bias)
-    return tf.keras.Model(
-        clone.inputs, [clone.get_layer(call.layer.name).get_output_at(0) for call in cuts], name=model.name
-    )
+    # All but the last are first uses of their layers.
+    outputs = [clone.get_layer(call.layer.name).get_output_at(0) for call in cuts[:-1]]
+    return tf.keras.Model(clone.inputs, [*outputs, *clone.outputs], name=model.name)
 
 
 def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:

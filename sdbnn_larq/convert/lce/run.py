@@ -12,6 +12,7 @@ from sdbnn_larq.convert.runtime import LoadedFile, Run
 def load(path: Path, *, threads: int, precision: str, indirect: bool) -> LoadedFile:
     """Loads a `.tflite` file; each start makes an interpreter, which holds the tensors of one thread's run."""
     content = path.read_bytes()
+    metadata = file.read_metadata(content)  # raises where a file is cut; the interpreter would end the process
     engine = interpreter(content, threads, indirect)
 
     def start() -> Run:
@@ -19,7 +20,7 @@ def load(path: Path, *, threads: int, precision: str, indirect: bool) -> LoadedF
         return lambda batch: engine.predict([batch])[0]
 
     return LoadedFile(
-        file.read_metadata(content),
+        metadata,
         tuple(engine.input_shapes[0]),
         tuple(engine.output_shapes[0]),
         np.dtype(engine.input_types[0]),

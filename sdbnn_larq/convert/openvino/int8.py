@@ -27,7 +27,7 @@ def quantize(graph: ov.Model, images: np.ndarray) -> None:
         and node.input_value(1).get_node().get_type_name() == "Constant"
         and not node.get_friendly_name().endswith(("/squeeze", "/excite"))
     ]
-    for layer, (low, high) in zip(layers, _ranges(graph, layers, images)):
+    for layer, (low, high) in zip(layers, _ranges(graph, layers, images), strict=True):
         before = layer.input_value(0).get_node()
         taker = before if before.get_type_name() == "Pad" else layer  # zeros stay 0, and OpenVINO fuses the padding
         taker.input(0).replace_source_output(_quantized(taker.input_value(0), low, high).output(0))
@@ -39,14 +39,18 @@ def _ranges(graph: ov.Model, layers: list[Any], images: np.ndarray) -> list[tupl
     """The smallest and largest value of each layer's input."""
     probe = graph.clone()
     copies = {node.get_friendly_name(): node for node in probe.get_ordered_ops()}
-    probe.add_outputs([copies[layer.get_friendly_name()].input_value(0) for layer in layers])
+    inputs = [copies[layer.get_friendly_name()].input_value(0) for layer in layers]
+    probe.add_outputs(inputs)
+    # One result may stand for several layers that take the same input.
+    results = [result.input_value(0) for result in probe.get_results()]
+    places = [results.index(value) for value in inputs]
     size = probe.input(0).shape[0]
     run = core().compile_model(probe, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     whole = np.resize(images, (-(-len(images) // size) * size, *images.shape[1:]))
     found = []
     for start in range(0, len(whole), size):
-        values = list(run(whole[start : start + size]).values())[-len(layers) :]
-        found.append([(value.min(), value.max()) for value in values])
+        values = run(whole[start : start + size])
+        found.append([(values[place].min(), values[place].max()) for place in places])
     return [(min(low for low, _ in pairs), max(high for _, high in pairs)) for pairs in zip(*found)]
 
 
