@@ -63,6 +63,7 @@ def test_run_folder(undisturbed):
         "checkpoints",
         "config.json",
         "curves.png",
+        "data.json",
         "environment.json",
         "history.csv",
         "model.keras",
