@@ -51,9 +51,8 @@ def main() -> None:
     try:
         with _interruptible():
             _open_closed_streams()
-            if (
-                isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict"
-            ):  # a file's name may be in no encoding
+            # A file's name may be in no encoding.
+            if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
                 sys.stdout.reconfigure(errors="backslashreplace")
             loading = contextlib.nullcontext() if LEVEL in os.environ else quiet_loading()
             os.environ.setdefault(LEVEL, "3")

@@ -398,17 +398,3 @@ def test_missing_runtime_names_its_extra(target, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, MODULES[target], None)
     with pytest.raises(ImportError, match=rf"sdbnn_larq\[{target}\]"):
         getattr(convert, f"to_{target}")(zoo.ResNet20(), tmp_path / "model")
-
-
-def test_a_last_layer_that_is_used_before(target, tmp_path):
-    """Its last use is the output."""
-    image = tf.keras.Input((8, 8, 3))
-    x = tf.keras.layers.Conv2D(32, 1)(image)
-    x = lq.layers.QuantConv2D(16, 3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=False)(x)
-    dense = tf.keras.layers.Dense(16)
-    x = dense(dense(tf.keras.layers.GlobalAveragePooling2D()(x)))
-    model = randomised(tf.keras.Model(image, x))
-    export(target, model, tmp_path)
-    images = np.random.default_rng(0).standard_normal((3, 8, 8, 3), np.float32)
-    outputs = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}").predict(images)
-    np.testing.assert_allclose(outputs, model.predict(images, verbose=0), rtol=1e-4, atol=1e-4)

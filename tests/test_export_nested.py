@@ -80,7 +80,15 @@ def own_head():
     return tf.keras.Model(base.input, KERAS.Dense(3)(KERAS.Flatten()(x)))
 
 
-MODELS = (in_sequential, frozen, frozen_in_parts, in_functional, nested_twice, two_bodies, own_head)
+def last_layer_twice():
+    """Its second use is the output."""
+    image = tf.keras.Input((16, 16, 3))
+    dense = KERAS.Dense(16)
+    x = lq.layers.QuantConv2D(16, 3, use_bias=False, **BINARY)(KERAS.Conv2D(32, 1)(image))
+    return tf.keras.Model(image, dense(dense(KERAS.GlobalAveragePooling2D()(x))))
+
+
+MODELS = (in_sequential, frozen, frozen_in_parts, in_functional, nested_twice, two_bodies, own_head, last_layer_twice)
 
 
 @pytest.mark.parametrize("build", MODELS, ids=lambda build: build.__name__)
@@ -89,7 +97,7 @@ def test_nested(target, tmp_path, build):
     model = randomised(build())
     before = [weight.numpy() for weight in model.weights]
     report = export(target, model, tmp_path)
-    assert report.exact_layers == {"two_bodies": 4, "own_head": 3}.get(build.__name__, 2)
+    assert report.exact_layers == {"two_bodies": 4, "own_head": 3, "last_layer_twice": 1}.get(build.__name__, 2)
     images = np.random.default_rng(1).standard_normal((3, 16, 16, 3), np.float32)
     outputs = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}").predict(images)
     expected = model(images, training=False).numpy()

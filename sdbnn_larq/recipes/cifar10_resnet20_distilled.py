@@ -3,7 +3,7 @@
     sdbnn train Cifar10ResNet20Distilled data_dir=DIR
 
 As `cifar10_resnet20_budget`, for longer and with a teacher, `VGGSmall/cifar10`. The teacher is asked once about each
-image, not in each epoch about each augmented image, which takes two minutes on two cores in place of many hours.
+image before the first epoch, and not in each step about each augmented image.
 """
 
 import tensorflow as tf
