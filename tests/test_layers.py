@@ -58,7 +58,9 @@ class TestActivationSelfDistribution:
         with pytest.raises(ValueError, match=r"\(batch, \.\.\., channels\) with known channels. Received: shape"):
             ActivationSelfDistribution().build(shape)
 
-    @pytest.mark.parametrize("arguments", [{"mode": "moving"}, {"reduction": 0}, {"reduction": -2}])
+    @pytest.mark.parametrize(
+        "arguments", [{"mode": "moving"}, {"reduction": 0}, {"reduction": -2}, {"reduction": 2.5}, {"reduction": "a"}]
+    )
     def test_wrong_argument(self, arguments):
         ((name, value),) = arguments.items()
         with pytest.raises(ValueError, match=f"`{name}` must be .* Received: {name}={value!r}"):

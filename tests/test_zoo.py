@@ -7,6 +7,7 @@ import tensorflow as tf
 from zookeeper import ComponentField, component, configure
 
 from sdbnn_larq import zoo
+from sdbnn_larq._errors import is_foreseen
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 from sdbnn_larq.quantizers import EDESign, WeightSelfDistribution
 from sdbnn_larq.zoo.resnet20 import ResNet20Factory
@@ -243,11 +244,19 @@ class TestRegistry:
         ("input_shape", (None, None, 3)),
         ("input_shape", (32, 32)),
         ("input_shape", 32),
+        ("input_shape", (0, 32, 3)),
+        ("input_shape", (32, 32.5, 3)),
+        ("input_shape", (32, 32, None)),
+        ("input_tensor", 5),
+        ("num_classes", 0),
+        ("filters", 0),
+        ("asd_reduction", 0),
     ],
 )
 def test_bad_option(option, value):
-    with pytest.raises(ValueError, match=f"(?s)`{option}`.*{value if isinstance(value, str) else ''}"):
+    with pytest.raises(ValueError, match=f"(?s)`{option}`.*{value if isinstance(value, str) else ''}") as error:
         zoo.ResNet20(**{option: value})
+    assert is_foreseen(error.value)
 
 
 def test_keyword_only():

@@ -1,5 +1,7 @@
 """Activation Self-Distribution: a shift of each channel, computed from the activations themselves."""
 
+import numbers
+
 import larq as lq
 import tensorflow as tf
 
@@ -63,8 +65,8 @@ class ActivationSelfDistribution(tf.keras.Model):
         refuse_half_precision(self)
         if mode not in ("dynamic", "static"):
             raise ValueError(f'`mode` must be "dynamic" or "static". Received: mode={mode!r}.')
-        if not reduction >= 1:
-            raise ValueError(f"`reduction` must be at least 1. Received: reduction={reduction}.")
+        if not (isinstance(reduction, numbers.Integral) and reduction >= 1):
+            raise ValueError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction!r}.")
         self.reduction = reduction
         self.mode = mode
         self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)

@@ -142,10 +142,13 @@ class TrainSDBNN(Experiment):
         ):
             if getattr(self, name) < low:
                 raise ValueError(f"`{name}` must be at least {low}. Received: {name}={getattr(self, name)}.")
+        if not self.output_dir:
+            raise ValueError(f"`output_dir` must name a folder. Received: output_dir={self.output_dir!r}.")
         if self.seed >= 2**32:
             raise ValueError(f"`seed` must be below 2³². Received: seed={self.seed}.")
         if not self.learning_rate > 0:
             raise ValueError(f"`learning_rate` must be greater than 0. Received: {self.learning_rate}.")
+        EDESchedule(self.t_min, self.t_max, self.epochs)  # which checks them
         check_precision(self.precision)
         if isinstance(self.loss, str) and self.loss != HARD_LOSS:
             raise ValueError(

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import numbers
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
@@ -31,6 +32,10 @@ def _no_constraint_warnings() -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and value >= 1
 
 
 def _is_input(tensor: utils.TensorType) -> bool:
@@ -81,6 +86,15 @@ class SDBNNFactory(ModelFactory):
                 raise ValueError(
                     f"`input_shape` must be height, width and channels. Received: input_shape={self.input_shape!r}."
                 )
+            for axis, size in enumerate(shape or ()):
+                if not (_is_count(size) or (size is None and axis < 2 and not self.include_top)):
+                    raise ValueError(
+                        "`input_shape` must be integers of at least 1; height and width may be None with "
+                        f"include_top=False. Received: input_shape={tuple(shape)}, include_top={self.include_top}."
+                    )
+            given = self.input_tensor
+            if given is not None and not (tf.is_tensor(given) and utils.is_keras_tensor(given)):
+                raise ValueError(f"`input_tensor` must be a Keras tensor. Received: input_tensor={given!r}.")
             if shape is None and self.include_top:
                 shape = (self.image_size, self.image_size, 3)
             # `weights` has a check of its own in `load_weights`.
@@ -132,8 +146,10 @@ class SDBNNFactory(ModelFactory):
             raise ValueError(
                 f'`classifier_activation` must be "softmax" or None. Received: {self.classifier_activation!r}.'
             )
-        if self.include_top and not self.num_classes >= 1:
-            raise ValueError(f"`num_classes` must be at least 1. Received: num_classes={self.num_classes}.")
+        for name in ("filters", "asd_reduction", *(["num_classes"] if self.include_top else [])):
+            value = getattr(self, name, 1)
+            if not _is_count(value):
+                raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}.")
 
     def _description(self) -> NetworkDescription | None:
         """Of the network as it is built; none for a factory that is not registered, or behind layers of the user's."""
