@@ -73,7 +73,7 @@ def main() -> None:
         "training images": 50 * options.classes,
         "test images": tested,
         "epochs": options.epochs,
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, TensorFlow {tf.__version__}, shared with other work",
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, TensorFlow {tf.__version__}",
         "accuracy of each seed": results,
         "mean accuracy": {name: round(statistics.mean(values), 2) for name, values in results.items()},
     }

@@ -86,12 +86,20 @@ def test_runs_on_a_gpu():
 def test_trained_weights_in_each_runtime():
     """The table of the page about deployment, and what the README says of it."""
     page = (ROOT / "docs/deployment.md").read_text("utf-8")
-    measured = [figures(name)["rows"] for name in ("resnet18_imagenette", "vggsmall", "cifarresnet18")]
+    networks = {
+        "ResNet18/imagenette": "resnet18_imagenette",
+        "VGGSmall/cifar10": "vggsmall",
+        "CifarResNet18/cifar10": "cifarresnet18",
+        "ResNet20/cifar10": "resnet20",
+    }
+    measured = {network: {row["name"]: row for row in figures(file)["rows"]} for network, file in networks.items()}
+
+    def milliseconds(row):
+        median = row["latency_ms"]["median"]
+        return f"{median:.2f} ms" if median < 10 else f"{median:.1f} ms"
 
     def shown(row):
-        median = row["latency_ms"]["median"]
-        time = f"{median:.2f} ms" if median < 10 else f"{median:.1f} ms"
-        return f"{time}, {row['top1']:.2%}".replace("%", " %") if "top1" in row else time
+        return f"{milliseconds(row)}, {row['top1']:.2%}".replace("%", " %") if "top1" in row else milliseconds(row)
 
     for label, name in (
         ("Keras", "Keras"),
@@ -102,11 +110,9 @@ def test_trained_weights_in_each_runtime():
         ("float32 twin, OpenVINO", "float32 twin, OpenVINO"),
         ("int8 twin, OpenVINO", "int8 twin, OpenVINO"),
     ):
-        cells = [shown(row) for rows in measured for row in rows if row["name"] == name]
-        assert f"| {label} | {' | '.join(cells)} |" in page
-    medians = {row["name"]: f"{row['latency_ms']['median']:.2f} ms" for row in measured[0]}
-    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
-    assert (
-        f"takes {medians['OpenVINO']} in OpenVINO, its float32 twin {medians['float32 twin, OpenVINO']} "
-        f"and its 8-bit twin {medians['int8 twin, OpenVINO']}" in readme
-    )
+        assert f"| {label} | {' | '.join(shown(rows[name]) for rows in measured.values())} |" in page
+    readme = (ROOT / "README.md").read_text("utf-8").splitlines()
+    for network, rows in measured.items():
+        (line,) = [line for line in readme if line.startswith(f"| [`{network}`]")]
+        columns = [rows[name] for name in ("OpenVINO", "float32 twin, OpenVINO", "int8 twin, OpenVINO")]
+        assert line.endswith(f"| {' | '.join(milliseconds(row) for row in columns)} |")

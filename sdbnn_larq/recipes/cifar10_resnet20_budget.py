@@ -2,9 +2,9 @@
 
     sdbnn train Cifar10ResNet20Budget data_dir=DIR
 
-This project's own recipe and result; `zoo/resnet20_cifar10.md` has the weights and the history. It took 116 minutes on
-two cores of an AMD EPYC, about 105 s an epoch. Adam; branches that begin small; a pseudo-gradient that is narrow from
-the start. `benchmarks/budget_search.py` and `budget_choices.py` compared what else there is.
+This project's own recipe and result (`benchmarks/cifar10_resnet20_budget.json`). It took 116 minutes on two cores of an
+AMD EPYC, about 105 s an epoch. Adam; branches that begin small; a pseudo-gradient that is narrow from the start.
+`benchmarks/budget_search.py` and `budget_choices.py` compared what else there is.
 """
 
 import tensorflow as tf

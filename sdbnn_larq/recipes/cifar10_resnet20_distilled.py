@@ -1,9 +1,10 @@
-"""ResNet-20 on CIFAR-10 without a GPU, taught by the zoo's VGG-Small.
+"""ResNet-20 on CIFAR-10 without a GPU, taught by the zoo's VGG-Small: 81.37 % of the 10,000 test images (seed 0).
 
     sdbnn train Cifar10ResNet20Distilled data_dir=DIR
 
 As `cifar10_resnet20_budget`, for longer and with a teacher, `VGGSmall/cifar10`. The teacher is asked once about each
-image before the first epoch, and not in each step about each augmented image.
+image before the first epoch, and not in each step about each augmented image. The 250 epochs took 4.4 hours on two
+cores of an AMD EPYC, at times beside other work. `zoo/resnet20_cifar10.md` has the weights and the history.
 """
 
 import tensorflow as tf
