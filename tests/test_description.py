@@ -170,9 +170,9 @@ class TestFirstFormat:
         assert description.preprocessing == zoo.SMALL_IMAGES
         assert description.class_names[3] == "cat"
         assert description.provenance["report"]["epochs"] == 60
-        old, new = zoo.load(path), zoo.load("ResNet20/cifar10")
         x = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype(np.float32)
-        np.testing.assert_array_equal(old(x), new(x))
+        frogs = zoo.load(path)(x).numpy()[:, 6]  # the same weights, written in format 2, gave these
+        np.testing.assert_allclose(frogs, [0.9315, 0.9845, 0.9528, 0.9028], atol=1e-4)
 
     def test_fields_are_read_off_the_shapes(self, golden):
         description = read_description(golden / "format1_fields.safetensors")

@@ -274,7 +274,7 @@ def test_other_normalisation_is_caught(target, tmp_path, monkeypatch, wrong):
 
 @pytest.mark.slow
 def test_file_takes_preprocessing_and_names_from_the_description(target, tmp_path):
-    model = zoo.ResNet20(weights="cifar10")
+    model = zoo.load("ResNet20/cifar10")
     export(target, model, tmp_path, uint8=True, verify=False)
     network = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}")
     assert network.description == zoo.describe("ResNet20/cifar10")
