@@ -1,8 +1,7 @@
 """Activation Self-Distribution: a shift of each channel, computed from the activations themselves."""
 
-import numbers
-
 import larq as lq
+import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq._initializers import TORCH_DEFAULT
@@ -65,7 +64,7 @@ class ActivationSelfDistribution(tf.keras.Model):
         refuse_half_precision(self)
         if mode not in ("dynamic", "static"):
             raise ValueError(f'`mode` must be "dynamic" or "static". Received: mode={mode!r}.')
-        if not (isinstance(reduction, numbers.Integral) and reduction >= 1):
+        if not (isinstance(reduction, (int, np.integer)) and reduction >= 1):
             raise ValueError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction!r}.")
         self.reduction = reduction
         self.mode = mode

@@ -2,11 +2,11 @@
 
 import contextlib
 import logging
-import numbers
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 import larq as lq
+import numpy as np
 import tensorflow as tf
 from larq_zoo.core import utils
 from larq_zoo.core.model_factory import ModelFactory
@@ -35,7 +35,7 @@ def _no_constraint_warnings() -> Iterator[None]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and value >= 1
+    return isinstance(value, (int, np.integer)) and value >= 1
 
 
 def _is_input(tensor: utils.TensorType) -> bool:
@@ -90,7 +90,7 @@ class SDBNNFactory(ModelFactory):
                 if not (_is_count(size) or (size is None and axis < 2 and not self.include_top)):
                     raise ValueError(
                         "`input_shape` must be integers of at least 1; height and width may be None with "
-                        f"include_top=False. Received: input_shape={tuple(shape)}, include_top={self.include_top}."
+                        f"include_top=False. Received: input_shape={shape}, include_top={self.include_top}."
                     )
             given = self.input_tensor
             if given is not None and not (tf.is_tensor(given) and utils.is_keras_tensor(given)):
