@@ -116,3 +116,5 @@ def test_trained_weights_in_each_runtime():
         (line,) = [line for line in readme if line.startswith(f"| [`{network}`]")]
         columns = [rows[name] for name in ("OpenVINO", "float32 twin, OpenVINO", "int8 twin, OpenVINO")]
         assert line.endswith(f"| {' | '.join(milliseconds(row) for row in columns)} |")
+        card = (ROOT / "zoo" / f"{network.replace('/', '_').lower()}.md").read_text("utf-8")
+        assert line.split(" | ")[3].removesuffix(" %") in card  # the float twin's accuracy
