@@ -153,6 +153,25 @@ def test_shift_just_below_1_keeps_its_sign_in_bf16(tmp_path):
     np.testing.assert_allclose(rounded, exact, atol=0.02 * np.abs(exact).max())
 
 
+@pytest.mark.parametrize("mode", ["dynamic", "static"])
+@pytest.mark.parametrize("large", [16.0, 16.6, 17.0, 40.0])
+def test_an_activation_of_minus_1_keeps_its_sign(target, tmp_path, mode, large):
+    """Keras, LCE and OpenVINO round a sigmoid of about 16.6 to 1, or not, as they like; the sums tell the signs."""
+    inputs = tf.keras.Input((5, 5, 32))
+    x = layers.ActivationSelfDistribution(reduction=1, mode=mode, name="asd")(layers.HardTanh()(inputs))
+    x = lq.layers.QuantConv2D(16, 3, use_bias=False, name="binary", **{**BINARY, "kernel_quantizer": "ste_sign"})(x)
+    model = tf.keras.Model(inputs, tf.keras.layers.GlobalAveragePooling2D()(x))
+    values = [-np.eye(32), large * np.eye(32)] if mode == "dynamic" else [[large] * 32]
+    for weight, value in zip(model.get_layer("asd").weights, values, strict=True):
+        weight.assign(value)
+    images = np.full((1, 5, 5, 32), -2, np.float32)
+    export(target, model, tmp_path, images=images)
+    sums = -np.sign(model.get_layer("binary").kernel).sum((0, 1, 2))
+    for precision in ("f32", "bf16")[: 2 if target == "openvino" else 1]:
+        network = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}", precision=precision)
+        np.testing.assert_allclose(network.predict(images)[0], sums, rtol=2**-8)
+
+
 def wrong_padding(layer, x):
     """TensorFlow's SAME where the layer's padding is symmetric."""
     from sdbnn_larq.convert.openvino import emitters as emit

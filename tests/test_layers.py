@@ -39,6 +39,17 @@ class TestActivationSelfDistribution:
         beta.assign(draw(6))
         np.testing.assert_allclose(layer(a), a + sigmoid(beta.numpy()), rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.parametrize("mode", ["dynamic", "static"])
+    @pytest.mark.parametrize("large", [16.0, 16.6, 17.0, 40.0])  # a sigmoid in float32 is 1 from about 16.6 on
+    def test_an_activation_of_minus_1_keeps_its_sign(self, mode, large):
+        layer = ActivationSelfDistribution(reduction=1, mode=mode)
+        layer.build((None, 3, 3, 2))
+        values = [-np.eye(2), large * np.eye(2)] if mode == "dynamic" else [[large, large]]
+        for weight, value in zip(layer.weights, values, strict=True):
+            weight.assign(value)
+        y = layer(-np.ones((1, 3, 3, 2), np.float32))
+        assert np.all((y > -2e-7) & (y < 0))
+
     def test_unknown_sizes(self):
         inputs = tf.keras.Input((None, None, 6))
         layer = ActivationSelfDistribution(2)

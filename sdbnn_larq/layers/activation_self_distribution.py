@@ -29,7 +29,8 @@ class ActivationSelfDistribution(tf.keras.Model):
     \\]
 
     where \\(\bar{a}\\) is the mean of `a` over everything but batch and channels. `mode="static"` learns one shift for
-    each channel instead, \\(y = a + \sigma(\beta)\\), which costs nothing at inference.
+    each channel instead, \\(y = a + \sigma(\beta)\\), which costs nothing at inference. Either shift is at most
+    `LARGEST_SHIFT`, the largest `float32` below 1, as is \\(\sigma\\) itself before it is rounded.
 
     It is a small Keras model so that `lq.models.summary` counts its dense layers' parameters and MACs as they are.
 
@@ -58,6 +59,10 @@ class ActivationSelfDistribution(tf.keras.Model):
     # References
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
     """
+
+    # σ < 1, so that -1 plus a shift is negative. Rounded, σ is 1 for large inputs, which differ between runtimes, and
+    # -1 + 1 has the other sign.
+    LARGEST_SHIFT = float(np.nextafter(np.float32(1), np.float32(0)))
 
     def __init__(self, reduction: int = 16, mode: str = "dynamic", kernel_initializer=TORCH_DEFAULT, **kwargs):
         super().__init__(**kwargs)
@@ -115,10 +120,10 @@ class ActivationSelfDistribution(tf.keras.Model):
 
     def call(self, inputs):
         if self.mode == "static":
-            return inputs + self.shift(inputs)
+            return inputs + tf.minimum(self.shift(inputs), self.LARGEST_SHIFT)
         rank = inputs.shape.rank
         mean = tf.reduce_mean(inputs, axis=list(range(1, rank - 1))) if rank > 2 else inputs
-        shift = self.shift(mean)
+        shift = tf.minimum(self.shift(mean), self.LARGEST_SHIFT)
         return inputs + tf.reshape(shift, [-1, *[1] * (rank - 2), shift.shape[-1]])
 
     def compute_output_shape(self, input_shape):

@@ -54,7 +54,8 @@ class Shift(nn.Module):
         )
 
     def forward(self, x):
-        return self.fc(x.mean((2, 3)))[:, :, None, None]
+        shift = self.fc(x.mean((2, 3))).clamp(max=1 - 2**-24)  # as `ActivationSelfDistribution`'s `LARGEST_SHIFT`
+        return shift[:, :, None, None]
 
 
 class CifarConv(nn.Module):

@@ -123,7 +123,8 @@ class _ShiftOfRank4(ActivationSelfDistribution):
         squeeze, excite = self.shift.weights
         mean = tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
         hidden = tf.nn.relu(tf.nn.conv2d(mean, squeeze[None, None], 1, "VALID"))
-        return inputs + tf.sigmoid(tf.nn.conv2d(hidden, excite[None, None], 1, "VALID"))
+        shift = tf.sigmoid(tf.nn.conv2d(hidden, excite[None, None], 1, "VALID"))
+        return inputs + tf.minimum(shift, self.LARGEST_SHIFT)
 
 
 def _cuts(model: tf.keras.Model) -> list[Call]:

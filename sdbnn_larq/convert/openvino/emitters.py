@@ -176,19 +176,20 @@ def activation_self_distribution(layer, x):
     rank = x.get_output_partial_shape(0).rank.get_length()
     spatial = ops.constant(list(range(2, rank)))
     if layer.mode == "static":
-        shift = tf.sigmoid(layer.shift.beta).numpy().reshape(1, -1, *[1] * (rank - 2))
+        shift = np.minimum(tf.sigmoid(layer.shift.beta), layer.LARGEST_SHIFT).reshape(1, -1, *[1] * (rank - 2))
         return ops.add(x, constant(shift))
     squeeze, excite = (weight.numpy() for weight in layer.shift.weights)
     if rank == 2:
         shift = ops.matmul(ops.relu(ops.matmul(x, constant(squeeze), False, False)), constant(excite), False, False)
-        return ops.add(x, ops.sigmoid(shift))
+        return ops.add(x, ops.clamp(ops.sigmoid(shift), 0.0, layer.LARGEST_SHIFT))
 
     def dense(x, kernel, name):
         oihw = constant(kernel.T[:, :, None, None])
         return ops.convolution(x, oihw, [1, 1], [0, 0], [0, 0], [1, 1], name=f"{layer.name}/{name}")
 
     hidden = ops.relu(dense(ops.reduce_mean(x, spatial, True), squeeze, "squeeze"))
-    return ops.add(x, ops.sigmoid(dense(hidden, excite, "excite")))
+    shift = ops.sigmoid(dense(hidden, excite, "excite"))
+    return ops.add(x, ops.clamp(shift, 0.0, layer.LARGEST_SHIFT))
 
 
 _ACTIVATIONS = {

@@ -148,8 +148,8 @@ def _write(graph: Any, path: Path) -> None:
     import openvino as ov
 
     ov.serialize(graph, path, path.with_suffix(".bin"))
-    lines = path.read_text(encoding="utf-8").split("\n")
-    text = "".join(line.strip() for line in lines)  # indentation is a third of it
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").split("\n"))  # indentation is a third of it
+    text = "".join(re.sub(" />$", "/>", line) for line in lines)
     # An input is like the output that feeds it, where OpenVINO reads precision and shape.
     text = re.sub("<input>.*?</input>", lambda ports: re.sub(" precision.*?</port>", "/>", ports[0]), text)
     names = "|".join(map(re.escape, _precise(graph))) or "(?!)"
@@ -162,9 +162,14 @@ def _precise(graph: Any) -> list[str]:
 
     There a shift of 0.999 would be 1, and the sign of -1 + 1 another, for all of a channel's saturated activations.
     """
-    shifts = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Sigmoid"]
-    sums = [port.get_node() for node in shifts for port in node.output(0).get_target_inputs()]
-    return [node.get_friendly_name() for node in (*shifts, *sums) if node.get_type_name() in ("Sigmoid", "Add")]
+
+    def users(nodes: list[Any], type_name: str) -> list[Any]:
+        ports = (port for node in nodes for port in node.output(0).get_target_inputs())
+        return [port.get_node() for port in ports if port.get_node().get_type_name() == type_name]
+
+    sigmoids = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Sigmoid"]
+    clamps = users(sigmoids, "Clamp")
+    return [node.get_friendly_name() for node in (*sigmoids, *clamps, *users(clamps, "Add"))]
 
 
 def _permute(node: Any, axes: tuple[int, ...]) -> Any:
