@@ -25,7 +25,7 @@ from sdbnn_larq.training.evaluation_data import pixel_batches
 
 
 def compare(weights: str, pixels, labels, limit: float) -> dict:
-    ActivationSelfDistribution.LARGEST_SHIFT = limit
+    ActivationSelfDistribution.LARGEST_SHIFT = limit  # of this process alone
     model = zoo.load(weights)
     images = normalize(pixels, known_preprocessing(zoo.describe(model)))
     expected = model.predict(images, verbose=0)

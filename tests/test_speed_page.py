@@ -1,4 +1,4 @@
-"""The page on training speed says what its benchmarks measured."""
+"""The pages on training speed and on deployment say what their benchmarks measured."""
 
 import json
 from pathlib import Path
@@ -118,3 +118,21 @@ def test_trained_weights_in_each_runtime():
         assert line.endswith(f"| {' | '.join(milliseconds(row) for row in columns)} |")
         card = (ROOT / "zoo" / f"{network.replace('/', '_').lower()}.md").read_text("utf-8")
         assert line.split(" | ")[3].removesuffix(" %") in card  # the float twin's accuracy
+
+
+def test_shifts_close_to_1():
+    page = (ROOT / "docs/deployment.md").read_text("utf-8")
+    for name, result in figures("saturated_shifts").items():
+        without, limited = result["largest shift"].values()
+        counts = [
+            f"{rows[runtime]['other class']} / {rows[runtime]['other probability, by more than 0.001']:,}"
+            for runtime in ("OpenVINO", "LCE")
+            for rows in (without, limited)
+        ]
+        assert f"| `{name}` | {' | '.join(counts)} |" in page
+    (result,) = figures("saturated_shifts_imagenette").values()
+    for rows in result["largest shift"].values():
+        openvino, lce = (rows[runtime]["other probability, by more than 0.001"] for runtime in ("OpenVINO", "LCE"))
+        said = f"{openvino} of {result['images']:,} photographs another probability in OpenVINO and {lce} in LCE"
+        assert said in page
+        assert rows["OpenVINO"]["other class"] == rows["LCE"]["other class"] == 0

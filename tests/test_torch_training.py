@@ -43,6 +43,15 @@ def float64():
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.mark.parametrize("large", [16.0, 16.6, 17.0, 40.0])
+def test_an_activation_of_minus_1_keeps_its_sign(large):
+    shift = networks.Shift(16, 16)
+    for layer, value in ((shift.fc[0], -1 / 16), (shift.fc[2], large)):
+        torch.nn.init.constant_(layer.weight, value)
+    x = -torch.ones(2, 16, 3, 3)
+    assert ((x + shift(x) < 0) & (x + shift(x) > -2e-7)).all()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_as_the_authors(name, float64):

@@ -29,8 +29,9 @@ class ActivationSelfDistribution(tf.keras.Model):
     \\]
 
     where \\(\bar{a}\\) is the mean of `a` over everything but batch and channels. `mode="static"` learns one shift for
-    each channel instead, \\(y = a + \sigma(\beta)\\), which costs nothing at inference. Either shift is at most
-    `LARGEST_SHIFT`, the largest `float32` below 1, as is \\(\sigma\\) itself before it is rounded.
+    each channel instead, \\(y = a + \sigma(\beta)\\), which costs nothing at inference. \\(\sigma\\) is below 1, but
+    `float32` rounds it to 1 for large inputs; either shift is therefore at most `LARGEST_SHIFT`, the largest `float32`
+    below 1.
 
     It is a small Keras model so that `lq.models.summary` counts its dense layers' parameters and MACs as they are.
 
@@ -60,8 +61,8 @@ class ActivationSelfDistribution(tf.keras.Model):
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
     """
 
-    # σ < 1, so that -1 plus a shift is negative. Rounded, σ is 1 for large inputs, which differ between runtimes, and
-    # -1 + 1 has the other sign.
+    # As σ < 1, -1 plus a shift is negative. Rounded, σ is 1 from some input on, which differs between runtimes, and
+    # then -1 + 1 has the other sign.
     LARGEST_SHIFT = float(np.nextafter(np.float32(1), np.float32(0)))
 
     def __init__(self, reduction: int = 16, mode: str = "dynamic", kernel_initializer=TORCH_DEFAULT, **kwargs):

@@ -18,6 +18,7 @@ from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.source import Source, prepare
 from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.convert.verification import Block, Report, Values, top1_agreement, verify
+from sdbnn_larq.layers import ActivationSelfDistribution
 from sdbnn_larq.layers.binary import is_binary
 from sdbnn_larq.weights import ImagePreprocessing
 
@@ -97,13 +98,13 @@ def to_openvino(
     )
     with staged(path, (".xml", ".bin")) as temporary:
         graph = _graph(source)
-        _write(graph, temporary)
+        _write(graph, temporary, source.model)
         report = _verify(source, temporary) if verify else Report()
         if int8:
             from sdbnn_larq.convert.openvino.int8 import quantize
 
             quantize(graph, source.images)
-            _write(graph, temporary)
+            _write(graph, temporary, source.model)
             if verify:
                 agreement = top1_agreement(source, _run(temporary, source.images))
                 report = replace(report, top1_agreement=agreement)
@@ -144,7 +145,7 @@ def _graph(source: Source) -> Any:
     return graph
 
 
-def _write(graph: Any, path: Path) -> None:
+def _write(graph: Any, path: Path, model: tf.keras.Model) -> None:
     import openvino as ov
 
     ov.serialize(graph, path, path.with_suffix(".bin"))
@@ -152,24 +153,29 @@ def _write(graph: Any, path: Path) -> None:
     text = "".join(re.sub(" />$", "/>", line) for line in lines)
     # An input is like the output that feeds it, where OpenVINO reads precision and shape.
     text = re.sub("<input>.*?</input>", lambda ports: re.sub(" precision.*?</port>", "/>", ports[0]), text)
-    names = "|".join(map(re.escape, _precise(graph))) or "(?!)"
+    names = "|".join(map(re.escape, _precise(graph, model))) or "(?!)"
     text = re.sub(rf'<layer id="\d+" name="(?:{names})" [^>]*>', rf"\g<0>{PRECISE}", text)
     path.write_text(text, encoding="utf-8")
 
 
-def _precise(graph: Any) -> list[str]:
+def _precise(graph: Any, model: tf.keras.Model) -> list[str]:
     """The nodes that compute Activation Self-Distribution's shifts and add them, which OpenVINO shall not do in bf16.
 
     There a shift of 0.999 would be 1, and the sign of -1 + 1 another, for all of a channel's saturated activations.
     """
-
-    def users(nodes: list[Any], type_name: str) -> list[Any]:
-        ports = (port for node in nodes for port in node.output(0).get_target_inputs())
-        return [port.get_node() for port in ports if port.get_node().get_type_name() == type_name]
-
-    sigmoids = [node for node in graph.get_ordered_ops() if node.get_type_name() == "Sigmoid"]
-    clamps = users(sigmoids, "Clamp")
-    return [node.get_friendly_name() for node in (*sigmoids, *clamps, *users(clamps, "Add"))]
+    sums = {call.name for call in calls(model) if isinstance(call.layer, ActivationSelfDistribution)}
+    nodes = []
+    for node in graph.get_ordered_ops():
+        if node.get_friendly_name() in sums:
+            x, shift = (node.input_value(i).get_node() for i in (0, 1))
+            if shift.get_type_name() == "Constant":  # a bias of the layer before it, as precise as that layer is
+                nodes += [node, x]
+                while x.get_type_name() in ("Add", "Multiply"):
+                    x = x.input_value(0).get_node()
+                    nodes.append(x)
+            else:
+                nodes += [node, shift, shift.input_value(0).get_node()]
+    return [node.get_friendly_name() for node in nodes]
 
 
 def _permute(node: Any, axes: tuple[int, ...]) -> Any:
