@@ -13,6 +13,7 @@ import larq_zoo
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq._counts import is_count
 from sdbnn_larq.weights import ImagePreprocessing, NetworkDescription, describe
 
 if TYPE_CHECKING:
@@ -199,7 +200,7 @@ def decode_predictions(outputs: Any, top: int = 5, model: Any = None) -> list[li
         ValueError: if the outputs are not those of the model, or if its class names are not known.
     """
     outputs = np.asarray(outputs)
-    if not isinstance(top, (int, np.integer)) or top < 1:
+    if not is_count(top):
         raise ValueError(f"`top` must be a whole number from 1. Received: top={top!r}.")
     if model is None:
         return larq_zoo.decode_predictions(outputs, top=top)

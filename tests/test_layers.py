@@ -70,7 +70,7 @@ class TestActivationSelfDistribution:
             ActivationSelfDistribution().build(shape)
 
     @pytest.mark.parametrize(
-        "arguments", [{"mode": "moving"}, {"reduction": 0}, {"reduction": -2}, {"reduction": 2.5}, {"reduction": "a"}]
+        "arguments", [{"mode": "moving"}, {"reduction": 0}, {"reduction": -2}, {"reduction": 2.5}, {"reduction": True}, {"reduction": "a"}]
     )
     def test_wrong_argument(self, arguments):
         ((name, value),) = arguments.items()

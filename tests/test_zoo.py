@@ -250,6 +250,7 @@ class TestRegistry:
         ("input_tensor", 5),
         ("num_classes", 0),
         ("filters", 0),
+        ("filters", True),
         ("asd_reduction", 0),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sdbnn_larq._counts import is_count
 from sdbnn_larq.convert.metadata import description_in
 from sdbnn_larq.convert.runtime import Run
 from sdbnn_larq.convert.targets import target_of
@@ -57,7 +58,7 @@ class ExportedModel:
         if precision not in target.precisions:
             allowed = " or ".join(f'"{name}"' for name in target.precisions)
             raise ValueError(f"`precision` must be {allowed} for {path.suffix}. Received: precision={precision!r}.")
-        if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
+        if not is_count(threads):
             raise ValueError(f"`threads` must be a whole number from 1. Received: threads={threads!r}.")
         target.require()
         try:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq._counts import is_count
 from sdbnn_larq.convert import metadata
 from sdbnn_larq.convert.graph import functional
 from sdbnn_larq.layers.binary import should_be_binary
@@ -67,8 +68,7 @@ def prepare(
     """
     description = getattr(model, "description", None)
     model = functional(model)
-    whole = isinstance(batch_size, (int, np.integer)) and not isinstance(batch_size, bool)
-    if batch_size is not None and not (whole and batch_size >= 1):
+    if batch_size is not None and not is_count(batch_size):
         raise ValueError(f"`batch_size` must be a whole number from 1. Received: batch_size={batch_size!r}.")
     if class_names is not None and len(class_names) != model.output_shape[-1]:
         raise ValueError(

@@ -4,6 +4,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq._counts import is_count
 from sdbnn_larq._initializers import TORCH_DEFAULT
 from sdbnn_larq.quantizers.dtype_policy import refuse_half_precision
 
@@ -70,7 +71,7 @@ class ActivationSelfDistribution(tf.keras.Model):
         refuse_half_precision(self)
         if mode not in ("dynamic", "static"):
             raise ValueError(f'`mode` must be "dynamic" or "static". Received: mode={mode!r}.')
-        if not (isinstance(reduction, (int, np.integer)) and reduction >= 1):
+        if not is_count(reduction):
             raise ValueError(f"`reduction` must be an integer of at least 1. Received: reduction={reduction!r}.")
         self.reduction = reduction
         self.mode = mode

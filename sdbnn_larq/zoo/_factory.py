@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
 import larq as lq
-import numpy as np
 import tensorflow as tf
 from larq_zoo.core import utils
 from larq_zoo.core.model_factory import ModelFactory
 from zookeeper import Field
 
+from sdbnn_larq._counts import is_count
 from sdbnn_larq._initializers import HE_NORMAL
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh, SymmetricQuantConv2D
 from sdbnn_larq.quantizers import WeightSelfDistribution
@@ -32,10 +32,6 @@ def _no_constraint_warnings() -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and value >= 1
 
 
 def _is_input(tensor: utils.TensorType) -> bool:
@@ -87,7 +83,7 @@ class SDBNNFactory(ModelFactory):
                     f"`input_shape` must be height, width and channels. Received: input_shape={self.input_shape!r}."
                 )
             for axis, size in enumerate(shape or ()):
-                if not (_is_count(size) or (size is None and axis < 2 and not self.include_top)):
+                if not (is_count(size) or (size is None and axis < 2 and not self.include_top)):
                     raise ValueError(
                         "`input_shape` must be integers of at least 1; height and width may be None with "
                         f"include_top=False. Received: input_shape={shape}, include_top={self.include_top}."
@@ -148,7 +144,7 @@ class SDBNNFactory(ModelFactory):
             )
         for name in ("filters", "asd_reduction", *(["num_classes"] if self.include_top else [])):
             value = getattr(self, name, 1)
-            if not _is_count(value):
+            if not is_count(value):
                 raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}.")
 
     def _description(self) -> NetworkDescription | None:
