@@ -70,7 +70,15 @@ class TestActivationSelfDistribution:
             ActivationSelfDistribution().build(shape)
 
     @pytest.mark.parametrize(
-        "arguments", [{"mode": "moving"}, {"reduction": 0}, {"reduction": -2}, {"reduction": 2.5}, {"reduction": True}, {"reduction": "a"}]
+        "arguments",
+        [
+            {"mode": "moving"},
+            {"reduction": 0},
+            {"reduction": -2},
+            {"reduction": 2.5},
+            {"reduction": True},
+            {"reduction": "a"},
+        ],
     )
     def test_wrong_argument(self, arguments):
         ((name, value),) = arguments.items()
