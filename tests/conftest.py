@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sklearn.datasets
 import tensorflow as tf
+from exports import MODULES
 from PIL import Image
 
 from sdbnn_larq._memory import releasing_graphs
@@ -49,6 +50,13 @@ def class_folders(tmp_path):
     write_images(folder / "red", color=(255, 0, 0), suffix=".png")
     write_images(folder / "blue", color=(0, 0, 255), suffix=".png")
     return folder
+
+
+@pytest.fixture(params=MODULES)
+def target(request) -> str:
+    """The runtimes that models are exported to."""
+    pytest.importorskip(MODULES[request.param])
+    return request.param
 
 
 @pytest.fixture(autouse=True)

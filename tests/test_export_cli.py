@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
+from exports import MODULES, SUFFIXES, randomised
 from PIL import Image
 from sklearn.datasets import load_digits
-from test_export import MODULES, SUFFIXES, randomised
 
 from sdbnn_larq import convert, zoo
 from sdbnn_larq.cli import main

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_export import BINARY, MODULES, SUFFIXES, export, randomised
+from exports import BINARY, SUFFIXES, export, randomised
 
 from sdbnn_larq import convert, layers, zoo
 
@@ -11,12 +11,6 @@ from sdbnn_larq import convert, layers, zoo
 import larq as lq  # needs the Keras that sdbnn_larq chooses
 
 KERAS = tf.keras.layers
-
-
-@pytest.fixture(params=MODULES)
-def target(request) -> str:
-    pytest.importorskip(MODULES[request.param])
-    return request.param
 
 
 def body(name: str = "body", size: int = 16) -> tf.keras.Model:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tensorflow as tf
-from test_export import MODULES, SUFFIXES, export, randomised
+from exports import MODULES, SUFFIXES, export, randomised
 
 from sdbnn_larq import convert, layers
 

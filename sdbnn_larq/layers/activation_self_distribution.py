@@ -62,8 +62,8 @@ class ActivationSelfDistribution(tf.keras.Model):
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
     """
 
-    # As σ < 1, -1 plus a shift is negative. Rounded, σ is 1 from some input on, which differs between runtimes, and
-    # then -1 + 1 has the other sign.
+    # As σ < 1, -1 plus a shift is negative. Rounded, σ is 1 from some input on, where runtimes differ in the last bit,
+    # and -1 + 1 has the other sign.
     LARGEST_SHIFT = float(np.nextafter(np.float32(1), np.float32(0)))
 
     def __init__(self, reduction: int = 16, mode: str = "dynamic", kernel_initializer=TORCH_DEFAULT, **kwargs):
