@@ -17,16 +17,14 @@ from authors_weights import floatx
 from PIL import Image
 
 from sdbnn_larq import convert, zoo
-from sdbnn_larq.preprocessing import read_image
 
 torch = pytest.importorskip("torch")
-TRAINER = Path(__file__).parent.parent / "training/gpu"
-sys.path.insert(0, str(TRAINER))
-import images as gpu_images  # noqa: E402
+from torch_reference import torch_model  # noqa: E402
+from torch_runs import TRAINER, pack, trainer, write_run  # noqa: E402
+
+# isort: split
 import networks  # noqa: E402
 import side_by_side  # noqa: E402
-import train as trainer  # noqa: E402
-from torch_reference import torch_model  # noqa: E402
 
 NETWORKS = {"ResNet20": 32, "VGGSmall": 32, "CifarResNet18": 32, "ResNet18": 64}
 
@@ -113,6 +111,7 @@ def test_training(tmp_path):
     subprocess.run(pack, check=True, env=one_thread)
     with np.load(packed) as arrays:
         assert (arrays["images"].shape, arrays["labels"].tolist()) == ((16, 3, 72, 72), [0] * 8 + [1] * 8)
+        assert arrays["class_names"].tolist() == ["a", "b"]
     common = "ResNet18 --epochs 2 --batch-size 4 --input-size 64"
     lines = "".join(f"{name} {common} {options}\n" for name, options in RUNS.items())
     (tmp_path / "runs.txt").write_text(f"# Runs\n\n{lines}")
@@ -124,7 +123,7 @@ def test_training(tmp_path):
     assert "A batch must not exceed the 16 images. Received: 17." in (runs / "too-large.log").read_text()
 
     run = json.loads((runs / "student/run.json").read_text())
-    assert (run["network"], run["binary"], run["alpha"], run["classes"]) == ("ResNet18", True, 0.5, 2)
+    assert (run["network"], run["binary"], run["alpha"], run["class_names"]) == ("ResNet18", True, 0.5, ["a", "b"])
     assert (run["images"], run["held_out_images"]) == (12, 4)
     assert run["held_out_accuracy"] in (0, 0.25, 0.5, 0.75, 1)
     with (runs / "student/history.csv").open() as file:
@@ -160,7 +159,7 @@ def test_lists_of_runs_are_checked_first(lines, message, tmp_path):
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 def test_stopping_stops_all(tmp_path):
-    np.savez(tmp_path / "data.npz", images=np.zeros((64, 3, 32, 32), np.uint8), labels=np.arange(64) % 10)
+    pack(tmp_path / "data.npz", np.zeros((64, 3, 32, 32), np.uint8), np.arange(64) % 10)
     (tmp_path / "runs.txt").write_text("one ResNet20 --epochs 100000 --batch-size 8\ntwo ResNet20 --epochs 100000\n")
     command = [sys.executable, TRAINER / "side_by_side.py", tmp_path / "runs.txt", "--workers", "1"]
     command += ["--data", tmp_path / "data.npz", "--output", tmp_path / "runs"]
@@ -214,58 +213,34 @@ def test_errors(arguments, message, tmp_path, monkeypatch, capsys):
 
 def test_what_is_not_fit_to_train_is_refused(tmp_path, monkeypatch):
     """In one line, and before it trains."""
-    np.savez(tmp_path / "large.npz", images=np.zeros((4, 3, 64, 64), np.uint8), labels=np.arange(4))
-    np.savez(tmp_path / "small.npz", images=np.zeros((4, 3, 32, 32), np.uint8), labels=np.arange(4))
-    np.savez(tmp_path / "other.npz", pictures=np.zeros(4))
-    np.savez(tmp_path / "float.npz", images=np.zeros((4, 3, 32, 32), np.float32), labels=np.arange(4))
-    np.savez(tmp_path / "negative.npz", images=np.zeros((4, 3, 32, 32), np.uint8), labels=np.arange(4) - 1)
+    small = np.zeros((4, 3, 32, 32), np.uint8)
+    pack(tmp_path / "large.npz", np.zeros((4, 3, 64, 64), np.uint8), np.arange(4))
+    pack(tmp_path / "small.npz", small, np.arange(4))
+    pack(tmp_path / "float.npz", small.astype(np.float32), np.arange(4))
+    pack(tmp_path / "negative.npz", small, np.arange(4) - 1)
+    pack(tmp_path / "unnamed.npz", small, np.arange(4), "012")
+    pack(tmp_path / "twice.npz", small, np.arange(4), "0123456789"[:4] + "0")
+    np.savez(tmp_path / "other.npz", images=small, labels=np.arange(4))
     (tmp_path / "damaged.npz").write_bytes((tmp_path / "small.npz").read_bytes()[:200])
     twin = trainer.Recipe("ResNet20", binary=False)
-    net = networks.initialize(trainer.build_for(twin, 9))
-    trainer.write(tmp_path / "twin", twin, net, [{"accuracy": 0.5, "seconds": 1.0}], images=4, classes=9)
+    for name, class_names, images in (("other", "xyz", 4), ("part", "0123456789", 3)):
+        net = networks.initialize(trainer.build_for(twin, len(class_names)))
+        write_run(tmp_path / name, twin, net, class_names, images)
     monkeypatch.setattr(trainer, "train", None)
     for data, teacher, held_out, message in (
         ("large", None, 0, "Images for ResNet20 must be 32×32. Received: 64×64."),
         ("small", None, 0.1, "--held-out must be at least one of 4 images. Received: 0.1."),
-        ("small", tmp_path / "twin", 0, "must be of the same 4 images, 4 classes. Received: 4 images, 9 classes."),
-        ("other", None, 0, "A packed file must have images and labels."),
+        ("small", tmp_path / "part", 0, "--teacher must be of the same 4 images. Received: 3."),
+        ("small", tmp_path / "other", 0, "in the same order. Received: 3, with class 0 'x', not '0'."),
+        ("other", None, 0, "A packed file must have images, labels and class_names."),
+        ("unnamed", None, 0, "must have different class_names, one for each label. Received: "),
+        ("twice", None, 0, "must have different class_names, one for each label. Received: "),
         ("float", None, 0, "must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "),
         ("negative", None, 0, "must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "),
         ("damaged", None, 0, "A packed file must be whole."),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             trainer.run(trainer.Recipe("ResNet20"), tmp_path / f"{data}.npz", tmp_path / "run", teacher, held_out)
-
-
-def test_a_run_of_other_classes_is_refused(tmp_path):
-    """Whatever the test set, nothing is written for classes that it does not have."""
-    net = networks.initialize(networks.build("ResNet20", classes=3))
-    row = {"loss": 1.0, "accuracy": 0.5, "seconds": 1.0}
-    trainer.write(tmp_path / "run", trainer.Recipe("ResNet20"), net, [row], images=9, classes=3)
-    command = [sys.executable, TRAINER / "to_run.py", tmp_path / "run", "--output", tmp_path / "new"]
-    done = subprocess.run([*command, "--dataset", "Digits"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "must be 3 names, one for each class. Received: class_names='10 names'." in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "new").exists()
-
-
-def test_a_run_for_keras(tmp_path):
-    """With the report and the history that a model card takes."""
-    net = networks.initialize(networks.build("ResNet20"))
-    history = [{"epoch": epoch, "loss": 1.0, "accuracy": 0.5, "lr": 0.1, "seconds": 1.5} for epoch in range(2)]
-    trainer.write(tmp_path / "run", trainer.Recipe("ResNet20", epochs=2), net, history, images=9, classes=10)
-    command = [sys.executable, TRAINER / "to_run.py", tmp_path / "run", "--output", tmp_path / "new"]
-    subprocess.run([*command, "--dataset", "Digits"], check=True)
-    report = json.loads((tmp_path / "new/report.json").read_text())
-    assert (report["epochs"], report["seconds"], report["test_images"]) == (2, 3.0, 359)
-    model = zoo.load(tmp_path / "new/weights.safetensors", "ResNet20")
-    x = torch.randn(4, 3, 32, 32)
-    with torch.no_grad():
-        expected = net.eval()(x).softmax(1).numpy()
-    # Rounding turns signs of activations near 0.
-    difference = np.abs(model(x.numpy().transpose(0, 2, 3, 1), training=False) - expected)
-    assert np.median(difference) < 1e-3
 
 
 @pytest.mark.parametrize("name", ["ResNet20", "VGGSmall", "CifarResNet18"])
@@ -279,42 +254,6 @@ def test_a_teacher_may_have_relu(name):
     assert activations[1] == [torch.nn.ReLU] * len(activations[0])
     with torch.no_grad():
         assert not torch.allclose(nets[0](images), nets[1](images))
-
-
-def test_relu_is_of_float_networks(tmp_path):
-    for name, binary in (("ResNet20", True), ("ResNet18", False)):
-        with pytest.raises(ValueError, match=rf"Received: {name}, binary={binary}\."):
-            networks.build(name, binary=binary, relu=True)
-    recipe = trainer.Recipe("ResNet20", binary=False, relu=True)
-    net = networks.initialize(trainer.build_for(recipe, 10))
-    trainer.write(tmp_path / "run", recipe, net, [{"accuracy": 0.5, "seconds": 1.0}], images=9, classes=10)
-    assert any(isinstance(module, torch.nn.ReLU) for module in trainer.load(tmp_path / "run", "cpu").modules())
-    command = [sys.executable, TRAINER / "to_run.py", tmp_path / "run", "--output", tmp_path / "new"]
-    done = subprocess.run([*command, "--dataset", "Digits"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "A run must be of a network that the zoo has." in done.stderr
-
-
-def test_a_teacher_is_evaluated_in_pytorch(tmp_path):
-    """With ReLU, which the zoo does not have."""
-    recipe = trainer.Recipe("ResNet20", binary=False, relu=True)
-    net = networks.initialize(trainer.build_for(recipe, 3)).eval()
-    trainer.write(tmp_path / "run", recipe, net, [{"accuracy": 0.5, "seconds": 1.0}], images=9, classes=3)
-    pixels, labels = np.random.RandomState(0).randint(0, 256, (40, 3, 32, 32), np.uint8), np.arange(40) % 3
-    np.savez(tmp_path / "images.npz", images=pixels, labels=labels)
-    command = [sys.executable, TRAINER / "evaluate.py", tmp_path / "run", "--data"]
-    done = subprocess.run([*command, tmp_path / "images.npz"], capture_output=True, text=True, check=True)
-    with torch.no_grad():
-        chosen = net(gpu_images.normalize(torch.from_numpy(pixels))).argmax(1).numpy()
-    assert done.stdout == f"ResNet20: {(chosen == labels).mean():.2%} of 40 images\n"
-    np.savez(tmp_path / "two.npz", images=pixels, labels=labels % 2)
-    done = subprocess.run([*command, tmp_path / "two.npz"], capture_output=True, text=True)
-    assert done.returncode == 2
-    assert "Images must be of 3 classes. Received: 2." in done.stderr
-    np.savez(tmp_path / "large.npz", images=np.zeros((3, 3, 64, 64), np.uint8), labels=np.arange(3))
-    done = subprocess.run([*command, tmp_path / "large.npz"], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "Images for ResNet20 must be 32×32. Received: 64×64." in done.stderr
 
 
 def test_signs_are_kept():
@@ -343,48 +282,3 @@ def test_mixup():
     assert share.unique().numel() == 8
     assert share.min() >= 0
     assert trainer.mixed(images, targets, 0)[0] is images
-
-
-def test_photographs_are_read_upright_and_leftovers_are_not(tmp_path):
-    pixels = np.random.RandomState(0).randint(0, 256, (24, 24, 3)).astype(np.uint8)
-    for name in ("cat", "dog", ".cache"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / ".DS_Store").write_bytes(b"")
-        turned = Image.Exif()
-        turned[274] = 6  # orientation
-        Image.fromarray(pixels).save(tmp_path / name / "0.png", exif=turned)
-    images, labels = gpu_images.read(tmp_path)
-    assert labels.tolist() == [0, 1]
-    np.testing.assert_array_equal(images[0].numpy().transpose(1, 2, 0), read_image(tmp_path / "cat" / "0.png"))
-    assert not np.array_equal(images[0].numpy().transpose(1, 2, 0), pixels)
-
-
-def test_windows_of_photographs():
-    """A window, resized as Pillow resizes the cropped photograph, up to Pillow's rounding between its two passes."""
-    pixels = np.random.RandomState(0).randint(0, 256, (9, 9, 3), np.uint8)
-    photo = Image.fromarray(pixels).resize((224, 224), Image.Resampling.BICUBIC)
-    resize = gpu_images.Photographs(128, 0.35)
-    images = gpu_images.stacked([np.asarray(photo)])
-    for top, left, height, width in ((14, 14, 196, 196), (10, 33, 101, 170), (0, 0, 224, 224)):
-        rows = resize.weights(torch.tensor([[float(top)]]), torch.tensor([[float(height)]]), 224)
-        columns = resize.weights(torch.tensor([[float(left)]]), torch.tensor([[float(width)]]), 224)
-        found = resize.resized(images, rows, columns)
-        cut = photo.crop((left, top, left + width, top + height)).resize((128, 128), Image.Resampling.BICUBIC)
-        expected = gpu_images.normalize(gpu_images.stacked([np.asarray(cut)]))
-        assert (found - expected).abs().max() < 2 / 255 / min(gpu_images.DEVIATION)
-        if (top, height) == (14, 196):  # 224 of 256 parts
-            assert (resize.evaluate(images) - expected).abs().max() < 2 / 255 / min(gpu_images.DEVIATION)
-    assert resize.train(images.repeat(5, 1, 1, 1)).shape == (5, 3, 128, 128)
-
-
-def test_shifts_and_flips():
-    """Each pixel of an augmented image is one of the image's, or black."""
-    images = torch.arange(1, 2 * 3 * 4 * 4 + 1, dtype=torch.uint8).view(2, 3, 4, 4)
-    augmented = gpu_images.SmallImages(1).train(images)
-    black = gpu_images.normalize(torch.zeros(1, 3, 1, 1, dtype=torch.uint8))
-    allowed = torch.cat([gpu_images.normalize(images).flatten(2), black.expand(2, 3, 1, 1).flatten(2)], 2)
-    for one, values in zip(augmented.flatten(0, 1), allowed.flatten(0, 1)):
-        assert torch.isin(one, values).all()
-    torch.testing.assert_close(
-        gpu_images.SmallImages(0).train(images)[0].sort(-1)[0], gpu_images.normalize(images)[0].sort(-1)[0]
-    )

@@ -101,8 +101,10 @@ def _turned(axes: Axes, report: SignReport) -> None:
         rows = np.array([*shares], float)
         if shares:
             axes.barh(rows + offset, [*shares.values()], 0.24, color=COLORS[name], label=NOUNS[name])
-    below = {"loc": "upper left", "bbox_to_anchor": (-0.03, -0.03)}
-    axes.legend(fontsize=8.5, frameon=False, ncols=3, handlelength=0.8, columnspacing=1, **below)
+    below = (-0.03, -0.03)
+    axes.legend(
+        loc="upper left", bbox_to_anchor=below, fontsize=8.5, frameon=False, ncols=3, handlelength=0.8, columnspacing=1
+    )
     axes.set_xlim(left=0)
 
 

@@ -212,7 +212,7 @@ def _classes(names: Sequence[str], confusion: np.ndarray) -> Iterator[str]:
     for label, name in enumerate(names):
         row = confusion[label]
         others = np.where(np.arange(len(row)) == label, -1, row)
-        wrong = f"{names[others.argmax()]} ({others.max()})" if others.max() > 0 else ""
+        wrong = f"{names[int(others.argmax())]} ({others.max()})" if others.max() > 0 else ""
         yield f"| {name} | {row.sum():,} | {100 * row[label] / max(row.sum(), 1):.1f} % | {wrong} |"
 
 

@@ -4,11 +4,11 @@ python training/gpu/evaluate.py runs/relu-teacher --data TFDS
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
 from images import check_size, read, read_cifar10
+from run_files import check_classes, read_run
 from train import Recipe, evaluate, load
 
 
@@ -19,11 +19,10 @@ def main():
     given = parser.parse_args()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        known = json.loads((given.run / "run.json").read_text("utf-8"))
+        known = read_run(given.run)
         prepared = Path(given.data, "cifar10").is_dir()
-        images, labels = read_cifar10(given.data, "test") if prepared else read(given.data)
-        if int(labels.max()) + 1 != known["classes"]:
-            raise ValueError(f"Images must be of {known['classes']} classes. Received: {int(labels.max()) + 1}.")
+        images, labels, class_names = read_cifar10(given.data, "test") if prepared else read(given.data)
+        check_classes("Images", class_names, known["class_names"])
         check_size(images, known["network"])
         augmentation = Recipe(known["network"], input_size=known["input_size"]).augmentation()
         share = evaluate(load(given.run, device), augmentation, images.to(device), labels.to(device))

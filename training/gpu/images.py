@@ -27,15 +27,21 @@ TRIALS = 10  # for a window that fits
 
 
 def read(data, size=None):
-    """uint8 images `(N, 3, height, width)` and int64 labels of photographs, of CIFAR-10 or of what was packed."""
+    """uint8 images `(N, 3, height, width)`, int64 labels and the classes' names.
+
+    # Arguments
+        data: photographs by class, CIFAR-10 as tensorflow-datasets prepares it, or a packed file.
+        size: as for `read_photographs`.
+    """
     if Path(data).suffix == ".npz":
         with unpacked(data) as arrays:
-            if {"images", "labels"} - set(arrays):
+            if {"images", "labels", "class_names"} - set(arrays):
                 raise ValueError(
-                    f"A packed file must have images and labels. Received: {str(data)!r} with {list(arrays)}."
+                    "A packed file must have images, labels and class_names. "
+                    f"Received: {str(data)!r} with {list(arrays)}."
                 )
-            return checked(data, arrays["images"], arrays["labels"])
-    return read_cifar10(data) if Path(data, "cifar10").is_dir() else read_photographs(data, size)[:2]
+            return checked(data, arrays["images"], arrays["labels"], arrays["class_names"])
+    return read_cifar10(data) if Path(data, "cifar10").is_dir() else read_photographs(data, size)
 
 
 def unpacked(path):
@@ -46,19 +52,25 @@ def unpacked(path):
         raise ValueError(f"A packed file must be whole. Received: {str(path)!r}, damaged.") from error
 
 
-def checked(data, images, labels):
-    """Tensors of arrays that a stranger may have packed."""
+def checked(data, images, labels, class_names):
+    """What `read` gives, of arrays that a stranger may have packed."""
     fits = images.dtype == np.uint8 and images.ndim == 4 and images.shape[1] == 3 and labels.dtype.kind in "iu"
-    if not (fits and labels.shape == images.shape[:1] and labels.min(initial=1) >= 0):
+    if not (fits and labels.shape == images.shape[:1] and labels.min(initial=0) >= 0):
         raise ValueError(
             "A packed file must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "
             f"{str(data)!r}, with {images.dtype} {images.shape} and {labels.dtype} {labels.shape}."
         )
-    return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64))
+    named = class_names.dtype.kind == "U" and class_names.ndim == 1 and len(np.unique(class_names)) == class_names.size
+    if not (named and labels.max(initial=0) < class_names.size):
+        raise ValueError(
+            "A packed file must have different class_names, one for each label. Received: "
+            f"{str(data)!r}, with {class_names.dtype} {class_names.shape} and labels up to {labels.max(initial=0)}."
+        )
+    return torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)), class_names.tolist()
 
 
 def read_photographs(folder, size=None):
-    """uint8 images `(N, 3, height, width)`, int64 labels and the classes of `folder/CLASS/FILE`.
+    """uint8 images `(N, 3, height, width)`, int64 labels and the classes' names, of `folder/CLASS/FILE`.
 
     # Arguments
         size: pixels of a side, to which photographs are squeezed; by default all must be of one size.
@@ -87,7 +99,7 @@ def check_size(images, network):
 
 
 def read_cifar10(data_dir, split="train"):
-    """uint8 images `(N, 3, 32, 32)` and int64 labels of what tensorflow-datasets prepared, read without TensorFlow."""
+    """What `read` gives, of what tensorflow-datasets prepared, read without TensorFlow."""
     found = list(Path(data_dir, "cifar10").glob(f"*/cifar10-{split}.tfrecord-00000-of-00001"))
     if len(found) != 1:
         raise ValueError(f"CIFAR-10 must lie prepared in {str(data_dir)!r}, once. Received: {len(found)} files.")
@@ -108,7 +120,8 @@ def read_cifar10(data_dir, split="train"):
                         labels.append(value if isinstance(value, int) else _varint(value, 0)[0])
     with ThreadPoolExecutor() as pool:
         images = list(pool.map(lambda b: np.asarray(Image.open(io.BytesIO(b)).convert("RGB")), encoded))
-    return stacked(images), torch.tensor(labels)
+    class_names = found[0].with_name("label.labels.txt").read_text("utf-8").split()
+    return stacked(images), torch.tensor(labels), class_names
 
 
 def stacked(images):
@@ -222,7 +235,7 @@ if __name__ == "__main__":
     if Path(given.packed).suffix != ".npz":
         parser.error(f"The packed file must end in .npz. Received: {given.packed!r}.")
     try:
-        images, labels = read(given.source, given.size)
+        images, labels, class_names = read(given.source, given.size)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    np.savez(given.packed, images=images.numpy(), labels=labels.numpy())
+    np.savez(given.packed, images=images.numpy(), labels=labels.numpy(), class_names=class_names)

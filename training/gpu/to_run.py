@@ -6,15 +6,16 @@
 """
 
 import csv
-import json
 from pathlib import Path
 
 import click
+from run_files import read_run
 
 from sdbnn_larq import convert, zoo
 from sdbnn_larq.cli._evaluate import test_set
 from sdbnn_larq.evaluation import evaluate
 from sdbnn_larq.training._run_folder import RunFolder
+from sdbnn_larq.training.photo_datasets import WORDNET
 from sdbnn_larq.training.report import Results
 
 
@@ -31,7 +32,7 @@ def main(folder: Path, output: Path, dataset: str, config: tuple[str, ...]) -> N
 
 
 def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...]) -> None:
-    run = json.loads((folder / "run.json").read_text("utf-8"))
+    run = read_run(folder)
     with (folder / "history.csv").open(encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     if run.get("relu"):
@@ -42,10 +43,11 @@ def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...])
     )
     if run["network"] in ("ResNet18", "ResNet34"):
         arguments["input_shape"] = (run["input_size"], run["input_size"], 3)
-    model = zoo.get_model(run["network"], num_classes=run["classes"], **arguments)
+    called = WORDNET if dataset == "Imagenette" else {}
+    names = [called.get(name, name) for name in run["class_names"]]
+    model = zoo.get_model(run["network"], num_classes=len(names), **arguments)
     convert.load_torch_checkpoint(model, folder / "weights.npz")
     source = test_set(model.description, dataset, config)
-    names = list(source.class_names)
     model.description = model.description.replace(class_names=tuple(names), provenance={"dataset": dataset})
     accuracy = evaluate(model, source)
     report = {

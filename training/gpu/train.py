@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from images import Photographs, SmallImages, check_size, read, unpacked
 from networks import NETWORKS, PHOTOGRAPH_NETWORKS, SHIFTS, build, initialize, set_sharpness, with_weight_shift
+from run_files import check_classes, read_run
 from torch import nn
 
 
@@ -254,9 +255,9 @@ def build_for(recipe, classes):
 
 def load(folder, device):
     """The network that `write` wrote."""
-    run = json.loads((Path(folder) / "run.json").read_text())
+    run = read_run(folder)
     recipe = Recipe(**{field.name: run[field.name] for field in dataclasses.fields(Recipe) if field.name in run})
-    net = build_for(recipe, run["classes"]).to(device)
+    net = build_for(recipe, len(run["class_names"])).to(device)
     with unpacked(Path(folder) / "weights.npz") as state:
         net.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
     return net
@@ -299,26 +300,23 @@ def run(recipe, data, output, teacher, held_out):
     """Trains by a recipe and writes the run."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
-    images, labels = read(data)
+    images, labels, class_names = read(data)
     check_size(images, recipe.network)
-    classes = int(labels.max()) + 1
     images, labels = images.to(device), labels.to(device)
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0)).to(device)
     evaluated, trained = order.tensor_split([int(len(images) * held_out)])
     if held_out and not len(evaluated):
         raise ValueError(f"--held-out must be at least one of {len(images)} images. Received: {held_out}.")
-    net = build_for(recipe, classes).to(device)
-    more = {"images": len(trained), "classes": classes}
+    net = build_for(recipe, len(class_names)).to(device)
     if teacher:
-        known = json.loads(Path(teacher, "run.json").read_text())
-        if any(known[name] != value for name, value in more.items()):
-            found = ", ".join(f"{known[name]} {name}" for name in more)
-            raise ValueError(
-                f"--teacher must be of the same {len(trained)} images, {classes} classes. Received: {found}."
-            )
+        known = read_run(teacher)
+        check_classes("--teacher", known["class_names"], class_names)
+        if known["images"] != len(trained):
+            raise ValueError(f"--teacher must be of the same {len(trained)} images. Received: {known['images']}.")
         teacher = load(teacher, device)
-    targets = F.one_hot(labels, classes).float()
+    targets = F.one_hot(labels, len(class_names)).float()
     history = train(recipe, net, images[trained], targets[trained], teacher=teacher)
+    more = {"images": len(trained), "class_names": class_names}
     if held_out:
         share = evaluate(net, recipe.augmentation(), images[evaluated], labels[evaluated])
         more.update(held_out_images=len(evaluated), held_out_accuracy=share)
