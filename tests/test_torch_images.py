@@ -1,4 +1,4 @@
-"""Images as the trainer in PyTorch reads, cuts and shifts them."""
+"""Images as the trainer in PyTorch reads, cuts, shifts and mixes them."""
 
 import numpy as np
 import pytest
@@ -11,6 +11,12 @@ import torch_runs  # noqa: E402, F401  (finds the trainer)
 
 # isort: split
 import images as gpu_images  # noqa: E402
+import mixing  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def torch_seed():
+    torch.manual_seed(0)
 
 
 def test_photographs_are_read_upright_and_leftovers_are_not(tmp_path):
@@ -56,3 +62,41 @@ def test_shifts_and_flips():
     torch.testing.assert_close(
         gpu_images.SmallImages(0).train(images)[0].sort(-1)[0], gpu_images.normalize(images)[0].sort(-1)[0]
     )
+
+
+def test_mixup():
+    """Images and targets are mixed alike, each image with its partner by a share of its own."""
+    count = torch.arange(8.0)
+    images, targets = count[:, None, None, None].expand(8, 3, 4, 4), torch.eye(8)
+    mixed_images, mixed_targets = mixing.mixed(images, targets, 0.4)
+    torch.testing.assert_close(mixed_images, (mixed_targets @ count)[:, None, None, None].expand(8, 3, 4, 4))
+    share, of_partner = mixed_targets.diagonal(), mixed_targets.flip(1).diagonal()
+    torch.testing.assert_close(share + of_partner, torch.ones(8))
+    assert share.unique().numel() == 8
+    assert share.min() >= 0
+    assert mixing.mixed(images, targets, 0)[0] is images
+
+
+def test_cutmix():
+    """Each pixel is the image's or its partner's, in a rectangle; the targets have the areas' shares."""
+    count = torch.arange(8.0)
+    images, targets = count[:, None, None, None].expand(8, 3, 16, 20), torch.eye(8)
+    found, shares = mixing.mixed(images, targets, cutmix=1.0)
+    own = found == images
+    assert (own | (found == images.flip(0))).all()
+    torch.testing.assert_close(shares.diagonal(), own.float().mean((1, 2, 3)))
+    torch.testing.assert_close(shares.diagonal() + shares.flip(1).diagonal(), torch.ones(8))
+    assert shares.diagonal().unique().numel() > 4
+    for cut in ~own[:, 0]:
+        rows, columns = cut.any(1), cut.any(0)
+        assert torch.equal(cut, rows[:, None] & columns)
+        for line in (rows, columns):
+            assert line.int().diff().ne(0).sum() <= 2
+
+
+def test_mixup_or_cutmix():
+    """One of them in each batch, where both are asked for."""
+    images, targets = torch.arange(8.0)[:, None, None, None].expand(8, 1, 16, 16), torch.eye(8)
+    batches = [mixing.mixed(images, targets, 0.4, 1.0)[0] for _ in range(50)]
+    uniform = [bool((batch == batch[:, :, :1, :1]).all()) for batch in batches]
+    assert 10 < sum(uniform) < 40

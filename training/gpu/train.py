@@ -19,6 +19,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from images import Photographs, SmallImages, check_size, read, unpacked
+from mixing import mixed
 from networks import NETWORKS, PHOTOGRAPH_NETWORKS, SHIFTS, build, initialize, set_sharpness, with_weight_shift
 from run_files import check_classes, read_run
 from torch import nn
@@ -42,6 +43,7 @@ class Recipe:
     branch_gamma: float = 1.0
     label_smoothing: float = 0.0
     mixup: float = 0.0  # α of Beta(α, α); 0 is none
+    cutmix: float = 0.0  # α; with mixup, a batch has one of them
     alpha: float = 0.0  # weight of the teacher
     temperature: float = 4.0
     shift: int = 4  # small images
@@ -56,7 +58,7 @@ class Recipe:
         for name in ("learning_rate", "t_min", "t_max", "temperature"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0. Received: {getattr(self, name)}.")
-        for name in ("weight_decay", "mixup", "shift", "seed"):
+        for name in ("weight_decay", "mixup", "cutmix", "shift", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}.")
         for name in ("alpha", "label_smoothing", "min_area"):
@@ -110,7 +112,7 @@ def train(recipe, net, images, targets, *, teacher=None):
         order = torch.randperm(len(images), device=images.device)
         total, right = (torch.zeros((), device=images.device) for _ in range(2))
         for chosen in order[: steps * recipe.batch_size].view(steps, recipe.batch_size):
-            batch = mixed(augmentation.train(images[chosen]), targets[chosen], recipe.mixup)
+            batch = mixed(augmentation.train(images[chosen]), targets[chosen], recipe.mixup, recipe.cutmix)
             first = backward is None
             backward = backward or recorded(recipe, net, teacher, *batch)
             loss, correct = backward(*batch)
@@ -126,17 +128,6 @@ def train(recipe, net, images, targets, *, teacher=None):
         history.append(row)
         print(row, flush=True)
     return history
-
-
-def mixed(images, targets, alpha):
-    """Mixup, as `sdbnn_larq.training.mixing` has it: the first image's partner is the last."""
-    if not alpha:
-        return images, targets
-    of_each = torch.full((2, len(images), 1), alpha, device=images.device)
-    share = torch.distributions.Beta(*of_each, validate_args=False).sample()  # a check would wait for the GPU
-    of_image = share[:, :, None, None]
-    images = of_image * images + (1 - of_image) * images.flip(0)
-    return images.contiguous(memory_format=torch.channels_last), share * targets + (1 - share) * targets.flip(0)
 
 
 def recorded(recipe, net, teacher, *examples):
