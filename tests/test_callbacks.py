@@ -67,6 +67,13 @@ def test_resumes_from_initial_epoch(model):
     np.testing.assert_allclose(history["ede_t"], expected[:, 0], rtol=1e-6)
 
 
+def test_nothing_is_logged_for_a_model_without_the_estimator():
+    model = tf.keras.Sequential([tf.keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    logs = model.fit(np.ones((4, 4)), np.ones((4, 1)), verbose=0, callbacks=[EDESchedule(1e-3, 1e1, 2)], epochs=2)
+    assert logs.history.keys() == {"loss"}
+
+
 @pytest.mark.parametrize(
     ("epoch", "expected"), [(0, (1e-3, 1e3)), (250, (0.1, 10.0)), (375, (1.0, 1.0)), (500, (10.0, 1.0))]
 )

@@ -6,7 +6,7 @@ import shutil
 import click
 import pytest
 from click.testing import CliRunner
-from code_blocks import blocks
+from code_blocks import PAGES, blocks
 from zookeeper import configure
 
 from sdbnn_larq.cli import main
@@ -16,7 +16,7 @@ from sdbnn_larq.recipes import task_class
 
 def commands(code):
     """The arguments of each `sdbnn` in a shell block."""
-    for line in code.splitlines():
+    for line in code.replace("\\\n", "").splitlines():
         words = shlex.split(line, comments=True)
         for i, word in enumerate(words):
             if word.endswith("sdbnn"):
@@ -28,6 +28,13 @@ def parameters(block):
 
 
 SHELL = blocks("bash")
+
+
+def test_no_block_is_missed():
+    """Nor does one that is not run take those below it along."""
+    fences = sum(line.startswith("```") for page in PAGES for line in page.read_text("utf-8").splitlines())
+    assert 2 * len(blocks()) == fences
+    assert not any("\n" in block.not_run for block in blocks())
 
 
 def test_a_block_has_a_language_that_is_tested_or_none_at_all():

@@ -1,9 +1,14 @@
-"""The page on training names the fields that all recipes have, with their defaults."""
+"""The page on training names the fields that all recipes have, with their defaults, and shows a recipe file."""
 
 import ast
+import csv
 import itertools
+import json
 import re
 from pathlib import Path
+
+import pytest
+from code_blocks import blocks
 
 from sdbnn_larq import recipes
 from sdbnn_larq.training import TrainDistilled, TrainSDBNN
@@ -37,3 +42,16 @@ def test_defaults():
     for name, default in stated.items():
         field = vars(TrainSDBNN)[name]._default
         assert field == (default if isinstance(field, str) else ast.literal_eval(default)), name
+
+
+@pytest.mark.slow
+def test_a_recipe_of_ones_own(tmp_path):
+    """The page's, on digits in place of CIFAR-10."""
+    (block,) = [block for block in blocks("python") if block.code.startswith("# my_recipe.py")]
+    (tmp_path / "my_recipe.py").write_text(block.code)
+    fields = {"dataset": "Digits", "epochs": 1, "model.filters": 4, "output_dir": str(tmp_path / "run")}
+    recipes.run(str(tmp_path / "my_recipe.py"), **fields)
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert (report["task"], report["epochs"], report["test_images"]) == ("TrainMine", 1, 359)
+    with (tmp_path / "run/history.csv").open() as file:
+        assert next(csv.DictReader(file))["lr"] == "0.0010000000474974513"  # of float32

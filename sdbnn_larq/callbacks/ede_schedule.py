@@ -20,6 +20,9 @@ def ede_parameters(epoch: int, epochs: int, t_min: float, t_max: float) -> tuple
 class EDESchedule(tf.keras.callbacks.Callback):
     """Sets `t` and `k` of every `EDESign` in a model at the start of each epoch, and logs them as `ede_t`, `ede_k`.
 
+    A model without `EDESign`, such as `zoo.ResNet18`, is left as it is, and nothing is logged.
+
+
     Quantizers of inputs and kernels are found at any depth: in nested models, and inside `WeightSelfDistribution`.
     The values follow from the epoch's number alone, so `model.fit(..., initial_epoch=n)` continues at the right place.
 
@@ -49,11 +52,11 @@ class EDESchedule(tf.keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self.t, self.k = ede_parameters(epoch, self.epochs, self.t_min, self.t_max)
-        for module in self.model.submodules:
-            if isinstance(module, EDESign):
-                module.t.assign(self.t)
-                module.k.assign(self.k)
+        self.found = [module for module in self.model.submodules if isinstance(module, EDESign)]
+        for module in self.found:
+            module.t.assign(self.t)
+            module.k.assign(self.k)
 
     def on_epoch_end(self, epoch, logs=None):
-        if logs is not None:
+        if logs is not None and self.found:
             logs.update(ede_t=self.t, ede_k=self.k)

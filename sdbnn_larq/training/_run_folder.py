@@ -151,19 +151,22 @@ class RunFolder:
             file.write(text.getvalue().encode())
 
     def draw_curves(self, rows: list[dict[str, float]]) -> None:
-        """Writes `curves.png`: loss, accuracy, learning rate and t by epoch."""
+        """Writes `curves.png`: loss, accuracy, learning rate and t by epoch, as far as they were logged."""
         from matplotlib.figure import Figure  # no window system, no global state
 
-        figure = Figure(figsize=(10, 7), layout="constrained")
-        for axes, (title, columns, logarithmic) in zip(figure.subplots(2, 2).flat, CURVES):
-            for column in columns:
-                if column in rows[0]:
-                    axes.plot([row["epoch"] + 1 for row in rows], [row[column] for row in rows], label=column)
+        curves = [curve for curve in CURVES if set(curve[1]) & rows[0].keys()]
+        height, width = (2, 2) if len(curves) == len(CURVES) else (1, len(curves))
+        figure = Figure(figsize=(5 * width, 3.5 * height), layout="constrained")
+        panels = figure.subplots(height, width, squeeze=False)
+        for axes, (title, columns, logarithmic) in zip(panels.flat, curves):
+            logged = [column for column in columns if column in rows[0]]
+            for column in logged:
+                axes.plot([row["epoch"] + 1 for row in rows], [row[column] for row in rows], label=column)
             axes.set(title=title, xlabel="epoch")
             if logarithmic:
                 axes.set_yscale("log")
             axes.grid(alpha=0.3)
-            if len(columns) > 1:
+            if len(logged) > 1:
                 axes.legend()
         with atomic_file(self.path / "curves.png") as file:
             figure.savefig(file, format="png", dpi=100)

@@ -1,6 +1,7 @@
 """SD-BNN's networks in PyTorch, with the names of the authors' state dicts, for `convert.load_torch_checkpoint`.
 
-Products of ±1 are computed in bfloat16, which is exact, everything before a sign in float32.
+On a GPU the 3×3 convolutions after the first are computed in bfloat16. It holds the ±1 of binary networks exactly; in
+float networks it rounds both operands. Everything before a sign is float32.
 """
 
 import math
@@ -291,8 +292,9 @@ def initialize(net, branch_gamma=1.0):
 
 
 def set_sharpness(net, k, t):
-    """Of the error decay estimator, in all layers."""
-    for module in net.modules():
-        if hasattr(module, "t") and hasattr(module, "k"):
-            module.k.fill_(k)
-            module.t.fill_(t)
+    """Of the error decay estimator, in all layers that have it; whether any has."""
+    found = [module for module in net.modules() if hasattr(module, "t") and hasattr(module, "k")]
+    for module in found:
+        module.k.fill_(k)
+        module.t.fill_(t)
+    return bool(found)

@@ -60,7 +60,8 @@ def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...])
         "seconds": round(run["seconds"], 1),
         "seed": run["seed"],
     }
-    environment = {"processor": run["device"], "cores": None, "torch": run["torch"], "precision": "mixed"}
+    precision = "float32" if run["device"] == "CPU" else "mixed" if run["binary"] else "bfloat16"
+    environment = {"processor": run["device"], "cores": None, "torch": run["torch"], "precision": precision}
     output.mkdir(parents=True, exist_ok=True)
     run_folder = RunFolder(output)
     run_folder.write_history(history)

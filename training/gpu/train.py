@@ -38,7 +38,7 @@ class Recipe:
     optimizer: str = "adam"  # or "sgd", with momentum 0.9
     learning_rate: float = 2e-3  # cosine to 0, per epoch
     weight_decay: float = 0.0  # L2 on all parameters
-    t_min: float = 2.0  # the error decay estimator's sharpness
+    t_min: float = 2.0  # the error decay estimator's sharpness, in networks that have it
     t_max: float = 4.0
     branch_gamma: float = 1.0
     label_smoothing: float = 0.0
@@ -105,7 +105,8 @@ def train(recipe, net, images, targets, *, teacher=None):
     for epoch in range(recipe.epochs):
         began = time.perf_counter()
         t = recipe.t_min * (recipe.t_max / recipe.t_min) ** (epoch / recipe.epochs)
-        set_sharpness(net, max(1 / t, 1.0), t)
+        k = max(1 / t, 1.0)
+        sharpness = {"ede_t": t, "ede_k": k} if set_sharpness(net, k, t) else {}
         rate = recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * epoch / recipe.epochs))
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -124,7 +125,7 @@ def train(recipe, net, images, targets, *, teacher=None):
         row = {"epoch": epoch, "loss": float(total) / steps, "accuracy": float(right) / (steps * recipe.batch_size)}
         if not math.isfinite(row["loss"]):
             raise ArithmeticError(f"The loss must stay finite. Received: {row}.")
-        row.update(lr=rate, ede_t=t, ede_k=max(1 / t, 1.0), seconds=time.perf_counter() - began)
+        row.update(lr=rate, **sharpness, seconds=time.perf_counter() - began)
         history.append(row)
         print(row, flush=True)
     return history
