@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Array = TypeVar("Array", np.ndarray, tf.Tensor)
+EXIF_ORIENTATION = 0x0112
 ImageSource = Any  # a path, the bytes of a file, a Pillow image or pixels
 
 
@@ -43,15 +44,15 @@ def read_image(source: "str | os.PathLike | bytes | Image.Image") -> np.ndarray:
     # Raises
         ValueError: if it is no image that Pillow reads, or one that is cut short.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     if isinstance(source, Image.Image):
-        return _rgb(ImageOps.exif_transpose(source))
+        return _rgb(_upright(source))
     name = "bytes" if isinstance(source, bytes) else repr(os.fspath(source))
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return _rgb(ImageOps.exif_transpose(image))
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+            return _rgb(_upright(image))
+    except Exception as error:  # Pillow's decoders raise errors of all kinds for damaged files
         reason = (
             str(error).splitlines()[0] if str(error) and not isinstance(error, Image.UnidentifiedImageError) else ""
         )
@@ -59,6 +60,18 @@ def read_image(source: "str | os.PathLike | bytes | Image.Image") -> np.ndarray:
             f"An image must be a whole JPEG, PNG, GIF, BMP or other file that Pillow reads. Received: {name}"
             f"{f' ({reason})' if reason else ''}."
         ) from error
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
+    """As `ImageOps.exif_transpose`, which also writes the EXIF anew, and fails where another of its entries is odd."""
+    from PIL import Image
+
+    turn = Image.Transpose
+    image.load()  # in a PNG file, EXIF may come last
+    turns = [turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM, turn.TRANSPOSE]
+    turns += [turn.ROTATE_270, turn.TRANSVERSE, turn.ROTATE_90]
+    orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    return image.transpose(turns[orientation - 2]) if orientation in range(2, 9) else image
 
 
 def _rgb(image: "Image.Image") -> np.ndarray:
@@ -71,7 +84,8 @@ def _rgb(image: "Image.Image") -> np.ndarray:
         low, high = values.min(initial=0), values.max(initial=0)
         if low < 0 or high > 65535:
             raise ValueError(f"pixels must be from 0 to 255 or to 65535, not from {low} to {high}")
-        image = Image.fromarray((values // 257 if values.max(initial=0) > 255 else values).astype(np.uint8))
+        sixteen_bits = image.mode != "I" or high > 255  # in mode I, integers of 32 bits, a file may hold either
+        image = Image.fromarray((values // 257 if sixteen_bits else values).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         black = Image.new("RGBA", image.size, (0, 0, 0, 255))

@@ -18,6 +18,7 @@ ARGUMENTS = [
     ("ResNet20", {"asd_reduction": 4}),
     ("ResNet20", {"filters": 8, "self_distribution": "activation"}),
     ("ResNet20", {"asd_mode": "static", "wsd_scale": 0.5}),
+    ("ResNet20", {"branch_gamma": 0.0, "wsd_scale": 0.0}),
     ("ResNet20", {"binary_weights": False, "classifier_activation": None}),
     ("CifarResNet18", {"filters": 8, "self_distribution": None}),
     ("VGGSmall", {"binary": False}),

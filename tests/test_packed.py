@@ -263,6 +263,22 @@ def test_training_goes_on_from_a_packed_file(tmp_path):
     assert np.any(np.sign(model.layers[0].kernel.latent_variable) != signs)
 
 
+def test_constants_that_a_layer_makes_of_its_weights(tmp_path):
+    """Keras's `Normalization`, in a model that has predicted before its weights are loaded."""
+
+    def model(values):
+        normalization = tf.keras.layers.Normalization()
+        normalization.adapt(values)
+        return tf.keras.Sequential([tf.keras.Input((3,)), normalization, lq.layers.QuantDense(4)])
+
+    x = np.random.RandomState(0).standard_normal((8, 3)).astype(np.float32)
+    first, second = model(5 * x + 3), model(x)
+    assert not np.allclose(first.predict(x), second.predict(x))
+    zoo.save_packed(first, tmp_path / "a")
+    zoo.load_packed(second, tmp_path / "a")
+    np.testing.assert_array_equal(second.predict(x), first.predict(x))
+
+
 def test_the_same_weights_give_the_same_file(tmp_path):
     model, names = small_model(), {"names": ["é", '"', "\\", "\n", "日"]}
     contents = set()

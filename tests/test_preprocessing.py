@@ -1,6 +1,7 @@
 """From image files of all kinds to a network's input, and from its outputs to names."""
 
 import io
+import struct
 
 import larq_zoo
 import numpy as np
@@ -74,9 +75,22 @@ def test_grey_sixteen_bits_and_transparency(tmp_path):
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     for name in ("grey.png", "deep.png"):
         np.testing.assert_array_equal(read_image(tmp_path / name), np.repeat(grey[..., None], 3, 2))
+    dark = np.array([[100, 200], [150, 300]], np.uint16)  # a file's scale does not depend on its brightest pixel
+    Image.fromarray(dark).save(tmp_path / "dark.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "dark.png")[..., 0], dark // 257)
     clear = np.dstack([np.full((4, 4, 3), 200, np.uint8), np.zeros((4, 4), np.uint8)])
     Image.fromarray(clear).save(tmp_path / "clear.png")
     assert read_image(tmp_path / "clear.png").max() == 0  # on black
+
+
+@pytest.mark.parametrize("tag", [0x0128, 0x011A], ids=["ResolutionUnit", "XResolution"])
+def test_a_photograph_with_an_odd_entry_in_its_exif(tmp_path, tag):
+    """Text where a number belongs: Pillow cannot write such EXIF anew, but the orientation is known."""
+    entries = struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + struct.pack("<HHI4s", tag, 2, 2, b"2")
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0)
+    Image.fromarray(picture()).save(tmp_path / "a.jpg", exif=exif)
+    Image.fromarray(picture()).save(tmp_path / "plain.jpg")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg"), np.rot90(read_image(tmp_path / "plain.jpg"), -1))
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0", b"GIF89a"])

@@ -1,5 +1,7 @@
 """Images as the trainer in PyTorch reads, cuts, shifts and mixes them."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,6 +33,24 @@ def test_photographs_are_read_upright_and_leftovers_are_not(tmp_path):
     assert (labels.tolist(), class_names) == ([0, 1], ["cat", "dog"])
     np.testing.assert_array_equal(images[0].numpy().transpose(1, 2, 0), read_image(tmp_path / "cat" / "0.png"))
     assert not np.array_equal(images[0].numpy().transpose(1, 2, 0), pixels)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (Image.new("I;16", (8, 8)), "of 8 bits, without transparency. Received: "),
+        (Image.new("RGBA", (8, 8)), "of 8 bits, without transparency. Received: "),
+        (Image.new("L", (8, 6)), "squares of one size; `--size` makes them. Received: 6×8."),
+        (None, "Each class must have photographs. Received: none of 'cat' in "),
+    ],
+)
+def test_photographs_that_keras_would_read_otherwise(image, message, tmp_path):
+    for folder in ("cat", "__MACOSX"):
+        (tmp_path / folder).mkdir()
+    if image:
+        image.save(tmp_path / "cat" / "0.png")
+    with pytest.raises(ValueError, match=re.escape(message)):
+        gpu_images.read(tmp_path)
 
 
 def test_windows_of_photographs():

@@ -10,7 +10,7 @@ from conftest import write_images
 
 from sdbnn_larq import zoo
 from sdbnn_larq.training.photo_datasets import WORDNET
-from sdbnn_larq.weights import read_description
+from sdbnn_larq.weights import PHOTOGRAPHS, read_description
 
 torch = pytest.importorskip("torch")
 from torch_runs import TRAINER, pack, trainer, write_run  # noqa: E402
@@ -60,6 +60,8 @@ def test_a_run_for_keras(tmp_path):
     subprocess.run([*command, "--dataset", "Digits"], check=True)
     report = json.loads((tmp_path / "new/report.json").read_text())
     assert (report["epochs"], report["seconds"], report["test_images"]) == (2, 3.0, 359)
+    again = subprocess.run([*command, "--dataset", "Digits"], capture_output=True, text=True)
+    assert "--output must not hold a run. Received: " in again.stderr
     model = zoo.load(tmp_path / "new/weights.safetensors", "ResNet20")
     x = torch.randn(4, 3, 32, 32)
     with torch.no_grad():
@@ -88,13 +90,14 @@ def test_folders_with_numbers_are_imagenettes_classes(tmp_path):
     photographs = tmp_path / "imagenette"
     for part in ("train", "val"):
         for number in WORDNET:
-            write_images(photographs / part / number, 2)
+            write_images(photographs / part / number, 2, size=(40, 40))
     recipe = trainer.Recipe("ResNet18", input_size=32)
     _, _, class_names = gpu_images.read(photographs / "train")
     write_run(tmp_path / "run", recipe, networks.initialize(networks.build("ResNet18", classes=10)), class_names)
     to_run.write_run(tmp_path / "run", tmp_path / "new", "Imagenette", (f"directory={photographs}",))
-    names = read_description(tmp_path / "new/weights.safetensors").class_names
-    assert names == tuple(WORDNET[number] for number in sorted(WORDNET))
+    description = read_description(tmp_path / "new/weights.safetensors")
+    assert description.preprocessing == PHOTOGRAPHS  # whatever the size
+    assert description.class_names == tuple(WORDNET[number] for number in sorted(WORDNET))
 
 
 def test_relu_is_of_float_networks(tmp_path):

@@ -226,12 +226,15 @@ def test_what_is_not_fit_to_train_is_refused(tmp_path, monkeypatch):
     for name, class_names, images in (("other", "xyz", 4), ("part", "0123456789", 3)):
         net = networks.initialize(trainer.build_for(twin, len(class_names)))
         write_run(tmp_path / name, twin, net, class_names, images)
+    larger = trainer.Recipe("ResNet18", binary=False, input_size=64)
+    write_run(tmp_path / "photographs", larger, trainer.build_for(larger, 10), "0123456789", 4)
     monkeypatch.setattr(trainer, "train", None)
     for data, teacher, held_out, message in (
         ("large", None, 0, "Images for ResNet20 must be 32×32. Received: 64×64."),
         ("small", None, 0.1, "--held-out must be at least one of 4 images. Received: 0.1."),
         ("small", tmp_path / "part", 0, "--teacher must be of the same 4 images. Received: 3."),
         ("small", tmp_path / "other", 0, "in the same order. Received: 3, with class 0 'x', not '0'."),
+        ("small", tmp_path / "photographs", 0, "images of 32 pixels. Received: a ResNet18 for 64."),
         ("other", None, 0, "A packed file must have images, labels and class_names."),
         ("unnamed", None, 0, "must have different class_names, one for each label. Received: "),
         ("twice", None, 0, "must have different class_names, one for each label. Received: "),

@@ -12,6 +12,7 @@ from zookeeper import configure
 from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training import SGDL2, Cifar10, Digits
 from sdbnn_larq.training._data_check import check_examples
+from sdbnn_larq.training._pipeline import to_arrays
 from sdbnn_larq.training.preprocessing import normalize, random_shift_and_flip
 
 
@@ -65,6 +66,14 @@ def test_random_shift_and_flip_gives_shifted_images(flip):
     outputs = {one.tobytes() for one in random_shift_and_flip(np.stack([image] * 500), 2, flip, seed=[0, 1]).numpy()}
     assert outputs <= possible.keys()
     assert len(outputs) > len(possible) * 0.9
+
+
+@pytest.mark.parametrize("count", [9, 11])
+def test_a_data_set_of_another_length_than_it_says(count):
+    data = tf.data.Dataset.from_tensor_slices({"label": np.arange(10)})
+    np.testing.assert_array_equal(to_arrays(data, 10)["label"], np.arange(10))
+    with pytest.raises(ValueError, match=rf"must have the {count} examples that it says\. Received: 10\."):
+        to_arrays(data, count)
 
 
 def test_digits_are_split_without_overlap():

@@ -252,6 +252,8 @@ class TestRegistry:
         ("filters", 0),
         ("filters", True),
         ("asd_reduction", 0),
+        ("wsd_scale", -0.1),
+        ("branch_gamma", float("nan")),
     ],
 )
 def test_bad_option(option, value):

@@ -1,6 +1,6 @@
 """`sdbnn evaluate`: the accuracy of a trained network."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from zookeeper import configure
 from zookeeper.tf import Dataset
@@ -9,6 +9,7 @@ from sdbnn_larq import training, zoo
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.evaluation import at_size, load_network
 from sdbnn_larq.evaluation import evaluate as accuracy_of
+from sdbnn_larq.training.datasets import DIVISION
 from sdbnn_larq.weights import NetworkDescription
 
 EXPORTED = [getattr(training, name) for name in training.__all__]
@@ -16,8 +17,12 @@ DATASETS = {part.__name__: part for part in EXPORTED if isinstance(part, type) a
 
 
 def test_set(description: NetworkDescription, dataset: str | None, config: Iterable[str]) -> Dataset:
-    """A data set with its fields set, e.g. by `"data_dir=DIR"`; by default that on which the network was trained."""
-    dataset = dataset or description.provenance.get("dataset")
+    """A data set with its fields set, e.g. by `"data_dir=DIR"`; by default that on which the network was trained.
+
+    The network's own data set is divided as it was in training, if the fields do not say otherwise.
+    """
+    trained = description.provenance.get("dataset")
+    dataset = dataset or trained
     if dataset is None:
         raise ValueError(
             f"--dataset must be given where the weights do not say on what they were trained: {', '.join(DATASETS)}. "
@@ -26,7 +31,9 @@ def test_set(description: NetworkDescription, dataset: str | None, config: Itera
     if dataset not in DATASETS:
         raise ValueError(f"`dataset` must be one of {', '.join(DATASETS)}. Received: {dataset!r}.")
     source = DATASETS[dataset]()
-    configure(source, parse_fields(config, DATASETS[dataset]))
+    known = description.provenance.get("division") if dataset == trained else None
+    division = {name: known[name] for name in DIVISION if name in known} if isinstance(known, Mapping) else {}
+    configure(source, {**division, **parse_fields(config, DATASETS[dataset])})
     return source
 
 

@@ -12,12 +12,11 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from sdbnn_larq.preprocessing import fit, read_image
+from sdbnn_larq.preprocessing import EXIF_ORIENTATION, fit, read_image
 from sdbnn_larq.weights.description import ImagePreprocessing
 
 Example = dict[str, tf.Tensor]
 Value: TypeAlias = np.ndarray | bytes  # of a string tensor: an array outside of graphs
-EXIF_ORIENTATION = 0x0112
 
 
 def decoded_image(example: Example) -> tf.Tensor:
@@ -87,7 +86,7 @@ def _jpeg_orientation(encoded: Value) -> np.int32:
         with Image.open(io.BytesIO(_bytes(encoded))) as image:
             plain = image.format in ("JPEG", "MPO") and image.mode in ("RGB", "L")
             orientation = image.getexif().get(EXIF_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError):
+    except Exception:
         return np.int32(0)  # `read_image` says what is wrong
     if not plain:
         return np.int32(0)

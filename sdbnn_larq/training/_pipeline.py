@@ -30,16 +30,20 @@ def to_arrays(data: tf.data.Dataset, count: int) -> dict[str, tf.Tensor]:
     """All examples of a data set of equal shapes, as one tensor a feature.
 
     # Raises
-        ValueError: if an image cannot be read.
+        ValueError: if an image cannot be read, or if there are not as many as the data set says.
     """
     arrays: dict[str, Any] = {}
     place = 0
     for batch in readable(data.batch(1000)):
+        end = place + len(next(iter(batch.values())))
         for name, values in batch.items():
             if name not in arrays:
                 arrays[name] = np.empty((count, *values.shape[1:]), values.dtype)
-            arrays[name][place : place + len(values)] = values
-        place += len(values)
+            if end <= count:
+                arrays[name][place:end] = values
+        place = end
+    if place != count:
+        raise ValueError(f"A data set must have the {count} examples that it says. Received: {place}.")
     return {name: tf.constant(values) for name, values in arrays.items()}
 
 

@@ -21,6 +21,12 @@ from sdbnn_larq.training._class_folders import find_classes, find_images, find_p
 from sdbnn_larq.weights.description import PHOTOGRAPHS, SMALL_IMAGES
 
 Arrays = tuple[np.ndarray, np.ndarray]
+DIVISION = ("validation_fraction", "test_fraction", "train_split", "validation_split", "test_split", "name")
+
+
+def division_of(dataset: Dataset) -> dict[str, float | str]:
+    """The fields that say which images of a data set train, validate and test; a later test needs the same."""
+    return {name: getattr(dataset, name) for name in DIVISION if name in dataset.__component_fields__}
 
 
 class PreparedTFDS(TFDSDataset):

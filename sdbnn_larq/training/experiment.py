@@ -19,12 +19,14 @@ from sdbnn_larq.layers import set_precision
 from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.training import loop, provenance
 from sdbnn_larq.training._averaging import Averaging
+from sdbnn_larq.training._outputs import check_batch_size, gives_logits
 from sdbnn_larq.training._pipeline import TrainingBatches, without_autotuner
 from sdbnn_larq.training._precision import NO_BFLOAT16, available_precision, check_precision
 from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Survival, restore
+from sdbnn_larq.training.datasets import division_of
 from sdbnn_larq.training.evaluation_data import evaluation_batches, evaluation_of, examples_for, input_shape_of
 from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.preprocessing import SmallImages
@@ -186,6 +188,11 @@ class TrainSDBNN(Experiment):
         if self.deterministic:
             tf.config.experimental.enable_op_determinism()
         with self.distribution.scope():
+            if self.loss == HARD_LOSS and gives_logits(self.model):
+                raise ValueError(
+                    f"A model must end in a softmax for {HARD_LOSS}, which takes probabilities. Received: "
+                    f"{self.model.name}, which gives logits; see `model.classifier_activation`."
+                )
             loss = SOFT_LOSS if self.soft_targets else self.loss
             self.model.compile(self.optimizer, loss, metrics=["accuracy"])
         self.averaging = Averaging(self.model, self.averaging_momentum) if self.averaging_momentum else None
@@ -195,6 +202,7 @@ class TrainSDBNN(Experiment):
                 f"images of {self.model.input_shape[1:]}."
             )
         data, count = self.examples("train")
+        check_batch_size(self.model, self.batch_size // replicas)
         if count < self.batch_size:
             raise ValueError(f"`batch_size` must be at most the {count} training images. Received: {self.batch_size}.")
         self.train_batches = TrainingBatches(
@@ -343,6 +351,7 @@ class TrainSDBNN(Experiment):
                 provenance={
                     "task": type(self).__name__,
                     "dataset": type(self.dataset).__name__,
+                    "division": division_of(self.dataset),
                     "seeds": [self.seed],
                 },
             )

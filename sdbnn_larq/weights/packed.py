@@ -168,6 +168,10 @@ def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any
     for name, values in _values(stored, arrays):
         # Nothing keeps the value: latent weights take 32 times the memory of the file.
         weights[name].assign(_restored(stored[name], *values))
+    for layer in model.submodules:  # Keras's `Normalization` computes with constants that it makes of its weights
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+    model.predict_function = model.test_function = model.train_function = None  # which hold those of before
     return metadata
 
 

@@ -134,6 +134,9 @@ class SDBNNFactory(ModelFactory):
         return model
 
     def _check(self) -> None:
+        for name in ("wsd_scale", "branch_gamma"):
+            if not 0 <= getattr(self, name, 0) < float("inf"):
+                raise ValueError(f"`{name}` must be 0 or more. Received: {name}={getattr(self, name)}.")
         if self.self_distribution not in SELF_DISTRIBUTIONS:
             raise ValueError(
                 f"`self_distribution` must be one of {SELF_DISTRIBUTIONS}. Received: {self.self_distribution!r}."

@@ -86,7 +86,9 @@ def _is_like(value: Any, default: Any) -> bool:
     if isinstance(default, bool) or isinstance(value, bool):
         return isinstance(value, bool) and isinstance(default, bool)
     if isinstance(default, (int, float)):
-        return isinstance(value, int if isinstance(default, int) else (int, float)) and value > 0
+        if isinstance(default, int):
+            return isinstance(value, int) and value > 0
+        return isinstance(value, (int, float)) and 0 <= value < float("inf")
     return value is None or isinstance(value, str)
 
 

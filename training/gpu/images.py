@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's
 CENTRE = 224 / 256  # part of a photograph's side that an evaluation shows
+LEFTOVERS = ("__macosx", "@eadir", "thumbs.db", "desktop.ini")  # of other systems, as the Keras recipes skip them
 TRIALS = 10  # for a window that fits
 
 
@@ -73,27 +74,40 @@ def read_photographs(folder, size=None):
     """uint8 images `(N, 3, height, width)`, int64 labels and the classes' names, of `folder/CLASS/FILE`.
 
     # Arguments
-        size: pixels of a side, to which photographs are squeezed; by default all must be of one size.
+        size: pixels of a side, to which photographs are squeezed; by default all must be squares of one size.
     """
 
     def decoded(path):
-        photograph = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
+        photograph = Image.open(path)
+        if photograph.mode not in ("1", "L", "P", "RGB", "CMYK", "YCbCr") or "transparency" in photograph.info:
+            raise ValueError(
+                f"Photographs must be of 8 bits, without transparency. Received: {str(path)!r}, {photograph.mode}."
+            )
+        photograph = ImageOps.exif_transpose(photograph).convert("RGB")
         return np.asarray(photograph.resize((size, size), Image.Resampling.LANCZOS) if size else photograph)
 
     def visible(parent):
-        return sorted(path for path in Path(parent).iterdir() if not path.name.startswith("."))
+        paths = sorted(Path(parent).iterdir())
+        return [path for path in paths if not path.name.startswith(".") and path.name.lower() not in LEFTOVERS]
 
     classes = [path.name for path in visible(folder) if path.is_dir()]
+    for name in classes:
+        if not visible(Path(folder, name)):
+            raise ValueError(f"Each class must have photographs. Received: none of {name!r} in {str(folder)!r}.")
     files = [(path, label) for label, name in enumerate(classes) for path in visible(Path(folder, name))]
     with ThreadPoolExecutor() as pool:
         images = list(pool.map(lambda file: decoded(file[0]), files))
-    if len({image.shape for image in images}) != 1:
-        raise ValueError(f"Photographs must be there, of one size. Received: {len({i.shape for i in images})} sizes.")
+    sizes = {image.shape[:2] for image in images}
+    if len(sizes) != 1 or len(set(*sizes)) != 1:
+        found = ", ".join("×".join(map(str, found)) for found in sorted(sizes)[:3])
+        raise ValueError(f"Photographs must be there, squares of one size; `--size` makes them. Received: {found}.")
     return stacked(images), torch.tensor([label for _, label in files]), classes
 
 
 def check_size(images, network):
-    """Refuses images of another size than a network takes; photographs are cut to it."""
+    """Refuses images of another size than a network takes; photographs, which must be squares, are cut to it."""
+    if network in PHOTOGRAPH_NETWORKS and images.shape[2] != images.shape[3]:
+        raise ValueError(f"Images for {network} must be squares. Received: {'×'.join(map(str, images.shape[2:]))}.")
     if network not in PHOTOGRAPH_NETWORKS and images.shape[2:] != (32, 32):
         raise ValueError(f"Images for {network} must be 32×32. Received: {'×'.join(map(str, images.shape[2:]))}.")
 

@@ -17,6 +17,7 @@ from sdbnn_larq.evaluation import evaluate
 from sdbnn_larq.training._run_folder import RunFolder
 from sdbnn_larq.training.photo_datasets import WORDNET
 from sdbnn_larq.training.report import Results
+from sdbnn_larq.weights import PHOTOGRAPHS, SMALL_IMAGES
 
 
 @click.command(help=__doc__.splitlines()[0])
@@ -33,6 +34,8 @@ def main(folder: Path, output: Path, dataset: str, config: tuple[str, ...]) -> N
 
 def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...]) -> None:
     run = read_run(folder)
+    if any(output.glob("*.json")):
+        raise ValueError(f"--output must not hold a run. Received: {str(output)!r}.")
     with (folder / "history.csv").open(encoding="utf-8") as file:
         history = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
     if run.get("relu"):
@@ -41,14 +44,19 @@ def write_run(folder: Path, output: Path, dataset: str, config: tuple[str, ...])
     arguments: dict = (
         {"self_distribution": None if shifts == "none" else shifts} if run["binary"] else {"binary": False}
     )
-    if run["network"] in ("ResNet18", "ResNet34"):
+    photographs = run["network"] in ("ResNet18", "ResNet34")
+    if photographs:
         arguments["input_shape"] = (run["input_size"], run["input_size"], 3)
     called = WORDNET if dataset == "Imagenette" else {}
     names = [called.get(name, name) for name in run["class_names"]]
     model = zoo.get_model(run["network"], num_classes=len(names), **arguments)
     convert.load_torch_checkpoint(model, folder / "weights.npz")
     source = test_set(model.description, dataset, config)
-    model.description = model.description.replace(class_names=tuple(names), provenance={"dataset": dataset})
+    model.description = model.description.replace(
+        preprocessing=PHOTOGRAPHS if photographs else SMALL_IMAGES,
+        class_names=tuple(names),
+        provenance={"dataset": dataset},
+    )
     accuracy = evaluate(model, source)
     report = {
         "task": "training/gpu/train.py",

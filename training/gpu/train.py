@@ -245,6 +245,11 @@ def build_for(recipe, classes):
     return build(recipe.network, classes=classes, **{name: getattr(recipe, name) for name in names})
 
 
+def input_of(run):
+    """Pixels of a side of the images that a run's network takes."""
+    return run["input_size"] if run["network"] in PHOTOGRAPH_NETWORKS else 32
+
+
 def load(folder, device):
     """The network that `write` wrote."""
     run = read_run(folder)
@@ -303,6 +308,11 @@ def run(recipe, data, output, teacher, held_out):
     if teacher:
         known = read_run(teacher)
         check_classes("--teacher", known["class_names"], class_names)
+        if input_of(known) != input_of(dataclasses.asdict(recipe)):
+            raise ValueError(
+                f"--teacher must take images of {input_of(dataclasses.asdict(recipe))} pixels. "
+                f"Received: a {known['network']} for {input_of(known)}."
+            )
         if known["images"] != len(trained):
             raise ValueError(f"--teacher must be of the same {len(trained)} images. Received: {known['images']}.")
         teacher = load(teacher, device)
