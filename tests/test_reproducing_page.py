@@ -49,6 +49,17 @@ def test_short_runs(benchmark, rows):
         assert [rows[name], f"{100 * accuracy['mean']:.1f} %"] in ROWS
 
 
+def test_the_float_twin():
+    found = figures("resnet20_float_twin")["test_accuracy"]
+    twin, other = (f"{100 * found[name]['mean']:.2f} %" for name in ("taught", "SGD"))
+    card = (ROOT / "zoo/resnet20_cifar10.md").read_text("utf-8")
+    assert f"it classifies {twin} after 80 epochs; by SGD and\nwithout a teacher, {other} (" in PAGE
+    assert f"| float twin | 0 | 80 | 2.25 | float32 | 91.74 % | 87.10 % | {twin} |" in card
+    assert f"a second twin reached {other}" in card
+    assert f"| the same | 81.47 % | {twin} |" in README
+    assert f"{100 * found['taught']['mean'] - 81.47:.1f} points below the better one" in PAGE
+
+
 def test_half_width():
     shown = [[row[0], row[-1]] for row in ROWS]
     for name, found in figures("ablation")["test_accuracy"].items():

@@ -81,12 +81,15 @@ def finished_run(folder: Path, expected: NetworkDescription) -> Figures:
             f"A run must be of {expected.architecture} with {expected.arguments}, for {expected.input_shape}. "
             f"Received: {str(folder)!r}, of {found.architecture} with {found.arguments}, for {found.input_shape}."
         )
+    cores, precision = environment["cores"], environment["precision"]
+    if precision == "mixed" and not found.arguments.get("binary", True):
+        precision = "float32"  # a float network has no products of ±1
     return {
         "seed": report["seed"],
         "epochs": report["epochs"],
         "hours": round(report["seconds"] / 3600, 2),
-        "precision": environment["precision"],
-        "machine": environment["processor"] + (f", {environment['cores']} cores" if environment["cores"] else ""),
+        "precision": precision,
+        "machine": environment["processor"] + (f", {cores} core{'s' * (cores > 1)}" if cores else ""),
         "training_percent": round(100 * float(final["accuracy"]), 2),
         "validation_percent": None if (share := report["validation_accuracy"]) is None else round(100 * share, 2),
         "test_percent": round(100 * report["test_accuracy"], 2),
