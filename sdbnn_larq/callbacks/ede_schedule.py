@@ -22,7 +22,6 @@ class EDESchedule(tf.keras.callbacks.Callback):
 
     A model without `EDESign`, such as `zoo.ResNet18`, is left as it is, and nothing is logged.
 
-
     Quantizers of inputs and kernels are found at any depth: in nested models, and inside `WeightSelfDistribution`.
     The values follow from the epoch's number alone, so `model.fit(..., initial_epoch=n)` continues at the right place.
 

@@ -168,10 +168,12 @@ def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any
     for name, values in _values(stored, arrays):
         # Nothing keeps the value: latent weights take 32 times the memory of the file.
         weights[name].assign(_restored(stored[name], *values))
-    for layer in model.submodules:  # Keras's `Normalization` computes with constants that it makes of its weights
-        if hasattr(layer, "finalize_state"):
+    for layer in model.submodules:
+        if isinstance(
+            layer, tf.keras.layers.Normalization
+        ):  # which computes with constants made of them
             layer.finalize_state()
-    model.predict_function = model.test_function = model.train_function = None  # which hold those of before
+            model.predict_function = model.test_function = model.train_function = None  # they hold those of before
     return metadata
 
 
