@@ -253,7 +253,7 @@ class TestRegistry:
         ("filters", True),
         ("asd_reduction", 0),
         ("wsd_scale", -0.1),
-        ("branch_gamma", float("nan")),
+        ("branch_gamma", -0.1),
     ],
 )
 def test_bad_option(option, value):

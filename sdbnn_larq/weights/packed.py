@@ -169,9 +169,7 @@ def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any
         # Nothing keeps the value: latent weights take 32 times the memory of the file.
         weights[name].assign(_restored(stored[name], *values))
     for layer in model.submodules:
-        if isinstance(
-            layer, tf.keras.layers.Normalization
-        ):  # which computes with constants made of them
+        if isinstance(layer, tf.keras.layers.Normalization):  # which computes with constants made of them
             layer.finalize_state()
             model.predict_function = model.test_function = model.train_function = None  # they hold those of before
     return metadata
