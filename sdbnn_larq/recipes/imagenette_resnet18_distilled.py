@@ -29,7 +29,9 @@ class TrainImagenetteResNet18Distilled(TrainDistilled):
     learning_rate = Field(2e-3)
     weight_decay = Field(0.0)
     temperature = Field(4.0)
-    alpha = Field(0.5)
+    alpha = Field(0.9)
+    mixup = Field(0.4)
+    cutmix = Field(1.0)
 
     @Field
     def optimizer(self):
