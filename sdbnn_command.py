@@ -47,6 +47,29 @@ def _interruptible() -> Iterator[None]:
 
 
 def main() -> None:
+    """Runs the command line. After an error the program ends at once, without taking Python's modules apart.
+
+    What an error holds would be freed then. TensorFlow's iterators are among it, which wait for their workers; workers
+    that decode pictures wait for Python, for ever.
+    """
+    try:
+        run()
+    except SystemExit as end:
+        if not end.code:
+            raise
+        if not isinstance(end.code, int):
+            print(end.code, file=sys.stderr)
+        status = end.code if isinstance(end.code, int) else 1
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it
+            stream.flush()
+    os._exit(status)
+
+
+def run() -> None:
     """Loads the package and runs `sdbnn_larq.cli`; with a log level in the environment nothing is dropped."""
     try:
         with _interruptible():

@@ -106,6 +106,8 @@ def test_train_runs_a_recipe_file(tmp_path):
         (["train", "Digits", "seed=-1"], "`seed` must be at least 0. Received: seed=-1."),
         (["train", "Digits", "seed=4294967296"], "`seed` must be below 2³². Received: seed=4294967296."),
         (["train", "Folder", "dataset.directory=.", "preprocessing.shift=-1"], "`shift` must be 0 or more pixels."),
+        (["train", "ImagenetteResNet18", "dataset.directory=.", "preprocessing.min_area=5"], "`min_area` must be"),
+        (["train", "ImagenetteResNet18", "dataset.directory=.", "preprocessing.min_area=0"], "`min_area` must be"),
         (["train", "Digits", "preprocessing=GrowingImages"], "must go with a model that takes images of any size."),
         (["tune", "Digits", "output_dir=here", "--range", "t_min=1:2"], "must be given as --output-dir DIR."),
         (["train", "Digits", "model.self_distribution=none"], "self_distribution"),

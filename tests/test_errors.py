@@ -121,6 +121,38 @@ def test_interrupt_before_training(seconds, tmp_path):
     assert "Traceback" not in errors
 
 
+WITH_BUSY_WORKERS = """
+import time
+import tensorflow as tf
+from zookeeper import task
+from sdbnn_larq.recipes.digits import TrainDigits
+
+@task
+class TrainNothing(TrainDigits):
+    def run(self):
+        def slow(x):
+            time.sleep(3 * bool(x))
+            return x
+
+        data = tf.data.Dataset.range(8).map(lambda x: tf.numpy_function(slow, [x], tf.int64), num_parallel_calls=4)
+        iterator = data.as_numpy_iterator()
+        next(iterator)
+        error = ValueError("This run must end.")
+        error.itself = error  # a cycle, which is collected when the interpreter ends
+        raise error
+"""
+
+
+@pytest.mark.slow
+def test_the_program_ends_while_tensorflows_workers_need_python(tmp_path):
+    """They are at work when an error ends the program, and what the error holds waits for them."""
+    (tmp_path / "recipe.py").write_text(WITH_BUSY_WORKERS)
+    command = [COMMAND, "train", "recipe.py"]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert process.returncode == 1
+    assert process.stderr.splitlines()[-1] == "ValueError: This run must end."
+
+
 def test_interrupt_of_another_command(monkeypatch):
     monkeypatch.setattr("sdbnn_larq.cli._models.print_models", lambda *args: os.kill(os.getpid(), signal.SIGINT))
     result = CliRunner().invoke(main, ["models"])

@@ -259,6 +259,21 @@ def test_a_teacher_may_have_relu(name):
         assert not torch.allclose(nets[0](images), nets[1](images))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [72, 100, 112])
+def test_sizes_that_strides_do_not_divide(size, tmp_path, float64):
+    net = networks.initialize(networks.build("ResNet18")).eval()
+    np.savez(tmp_path / "weights.npz", **trainer.state_of(net))
+    with floatx("float64"):
+        model = zoo.ResNet18(num_classes=10, input_shape=(size, size, 3), classifier_activation=None)
+    convert.load_torch_checkpoint(model, tmp_path / "weights.npz")
+    x = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        expected = net(x).numpy()
+    outputs = model(x.numpy().transpose(0, 2, 3, 1), training=False)
+    np.testing.assert_allclose(outputs, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_signs_are_kept():
     """What is written has the signs that were trained, Weight Self-Distribution's shift included."""
     net = networks.initialize(networks.build("ResNet20"))

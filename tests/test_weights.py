@@ -195,3 +195,30 @@ def test_damaged_file_does_not_stay_in_the_cache(model, packed, cache):
         load_weights(model, "ResNet20", packed.as_uri())
     packed.write_bytes(content)
     assert_loads(model, packed.as_uri())
+
+
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"wsd_scale": 0.02}, r"with layer1_0_conv1\.kernel_quantizer\.scale=0\.01\. Received: .* with 0\.02\."),
+        ({"asd_mode": "static"}, r"with layer1_0_conv1_asd\.mode=dynamic\. Received: .* with static\."),
+    ],
+)
+def test_a_whole_keras_model_says_what_its_layers_compute(suffix, argument, message, tmp_path):
+    model = zoo.ResNet20(**argument)
+    path = tmp_path / f"whole.{suffix}"
+    model.save(path)
+    with pytest.raises(ValueError, match=message):
+        zoo.load(path, "ResNet20")
+    with pytest.raises(ValueError, match=message):
+        zoo.ResNet20(weights=path, include_top=False)
+    images = np.random.RandomState(0).randn(2, 32, 32, 3).astype(np.float32)
+    restored = zoo.ResNet20(weights=path, **argument)
+    np.testing.assert_array_equal(restored(images, training=False), model(images, training=False))
+
+
+def test_a_whole_keras_model_of_another_input_size(tmp_path):
+    zoo.ResNet18(num_classes=3, input_shape=(64, 64, 3)).save(tmp_path / "whole.keras")
+    zoo.ResNet18(num_classes=3, input_shape=(96, 96, 3), weights=tmp_path / "whole.keras")

@@ -97,6 +97,10 @@ class Photos(Preprocessing):
     input_shape: Any = Field((IMAGE_SIZE, IMAGE_SIZE, 3))
     min_area: float = Field(0.08)  # share of a photograph that a training crop shows at least
 
+    def __post_configure__(self) -> None:
+        if not 0 < self.min_area <= 1:
+            raise ValueError(f"`min_area` must be greater than 0, at most 1. Received: min_area={self.min_area}.")
+
     def input(self, data, training):
         if not training:
             return normalize(fitted_image(data, self.input_shape, self.evaluation), self.evaluation)

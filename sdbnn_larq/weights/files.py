@@ -4,6 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from sdbnn_larq.weights._stored_layers import check_layers
 from sdbnn_larq.weights.packed import load_packed
 
 
@@ -15,11 +16,12 @@ def load_file(model: tf.keras.Model, path: Path) -> None:
         path: a packed file (`.safetensors`), or weights that Keras saved (`.h5`, `.keras`).
 
     # Raises
-        ValueError: if the file is damaged or holds other weights.
+        ValueError: if the file is damaged, or if it holds other weights or those of layers that compute otherwise.
     """
     if path.suffix == ".safetensors":
         load_packed(model, path)
         return
+    check_layers(model, path)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras and h5py raise many kinds

@@ -147,7 +147,9 @@ class ImageNetBlock(nn.Module):
         self.downsample = None
         if stride == 2:
             self.downsample = nn.Sequential(
-                nn.AvgPool2d(2), nn.Conv2d(channels, filters, 1, bias=False), nn.BatchNorm2d(filters)
+                nn.AvgPool2d(2, ceil_mode=True, count_include_pad=False),
+                nn.Conv2d(channels, filters, 1, bias=False),
+                nn.BatchNorm2d(filters),
             )
 
     def forward(self, x):

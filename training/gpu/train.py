@@ -55,7 +55,7 @@ class Recipe:
         for name in ("epochs", "batch_size", "input_size"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
-        for name in ("learning_rate", "t_min", "t_max", "temperature"):
+        for name in ("learning_rate", "t_min", "t_max", "temperature", "min_area"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be greater than 0. Received: {getattr(self, name)}.")
         for name in ("weight_decay", "mixup", "cutmix", "shift", "seed"):
