@@ -139,6 +139,11 @@ def test_bad_teachers_and_numbers(teacher, arguments, message):
         distil(student, teacher, **arguments)
 
 
+def test_a_student_must_be_compiled():
+    with pytest.raises(ValueError, match="A student must be compiled"):
+        distil(linear(), linear())
+
+
 def test_a_network_that_was_trained_before_is_taught():
     """Keras would go on with the training step that it compiled."""
     teacher, student = linear(), linear(softmax="layer")

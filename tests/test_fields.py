@@ -57,6 +57,12 @@ def test_flags():
     }
 
 
+@pytest.mark.parametrize("item", ["--epochs", "--no-epochs", "epochs=True", "--learning_rate", "--preprocessing.shift"])
+def test_numbers_are_no_flags(item):
+    with pytest.raises(ValueError, match=r"must be set as (\S+)=VALUE, neither True nor False\."):
+        parse_fields([item], TrainFolder)
+
+
 @pytest.mark.parametrize("item", ["epochs", "", "=3", "a b=3", "--", "-i"])
 def test_what_is_no_field_is_refused_in_one_line(item):
     with pytest.raises(ValueError, match=r"key=value") as error:

@@ -65,6 +65,15 @@ def test_label_smoothing():
     np.testing.assert_array_equal(targets, TARGETS)
 
 
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_labels_of_any_integers(kind):
+    labels = tf.constant(LABELS.astype(kind))
+    soft = SoftTargets(10, mixup=1.0)
+    _, targets = soft.train(IMAGES, labels, (1, 2))
+    np.testing.assert_array_equal(targets, soft.train(IMAGES, LABELS, (1, 2))[1])
+    np.testing.assert_array_equal(soft.evaluate(IMAGES, labels)[1], TARGETS)
+
+
 def test_mixup_and_cutmix_take_turns():
     soft = SoftTargets(10, mixup=1.0, cutmix=1.0)
     kinds = [float(tf.reduce_mean(tf.cast(soft.train(IMAGES, LABELS, (5, i))[0] == IMAGES, float))) for i in range(40)]

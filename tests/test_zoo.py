@@ -1,4 +1,6 @@
 import functools
+import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import larq as lq
 import numpy as np
@@ -265,3 +267,15 @@ def test_bad_option(option, value):
 def test_keyword_only():
     with pytest.raises(TypeError):
         zoo.ResNet20((32, 32, 3))
+
+
+def test_building_in_threads_leaves_larqs_logger_as_it_was(caplog):
+    """Only warnings about the zoo's own layers are held back."""
+    log = logging.getLogger("larq.layers_base")
+    before = (log.level, list(log.filters))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: zoo.ResNet20(), range(8)))
+    assert (log.level, log.filters) == before
+    assert not caplog.records
+    lq.layers.QuantDense(2, kernel_quantizer="ste_sign")
+    assert "kernel_constraint" in caplog.text

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from zookeeper import ComponentField, PartialComponent
 from zookeeper.core.factory_registry import FACTORY_REGISTRY
@@ -36,13 +36,16 @@ def parse_fields(config: Iterable[str], owner: type | None = None) -> dict[str, 
         The values by key, for zookeeper's `configure`.
 
     # Raises
-        ValueError: if an item is no such pair.
+        ValueError: if an item is no such pair, or sets a field to True or False whose values are others.
     """
     texts = dict(_split(item) for item in config)
-    return {
-        key: _value(text, _declared_type(owner, key, texts)) if isinstance(text, str) else text
-        for key, text in texts.items()
-    }
+    values = {}
+    for key, text in texts.items():
+        declared = _declared_type(owner, key, texts)
+        values[key] = _value(text, declared) if isinstance(text, str) else text
+        if isinstance(values[key], bool) and declared is not Any and bool not in (declared, *get_args(declared)):
+            raise ValueError(f"`{key}` must be set as {key}=VALUE, neither True nor False. Received: {values[key]}.")
+    return values
 
 
 def _split(item: str) -> tuple[str, str | bool]:

@@ -105,12 +105,15 @@ def distil(
         alpha: weight of the teacher, from 0 to 1; at 1 the labels play no part.
 
     # Raises
-        ValueError: if the teacher's input or classes are not the student's, or if a number is out of its range.
+        ValueError: if the student is not compiled, if the teacher's input or classes are not the student's, or if a
+            number is out of its range.
     """
     if not temperature > 0:
         raise ValueError(f"`temperature` must be greater than 0. Received: temperature={temperature}.")
     if not 0 <= alpha <= 1:
         raise ValueError(f"`alpha` must be from 0 to 1. Received: alpha={alpha}.")
+    if getattr(student, "optimizer", None) is None:
+        raise ValueError(f"A student must be compiled. Received: {student.name}, which is not.")
     if teacher is not None:
         check_fit(teacher, student)
     compiled = tf.keras.losses.get(student.loss)

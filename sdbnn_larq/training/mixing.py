@@ -104,7 +104,7 @@ class SoftTargets:
         return bool(self.mixup or self.cutmix or self.label_smoothing)
 
     def train(self, images: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor) -> Batch:
-        targets = (1 - self.label_smoothing) * tf.one_hot(labels, self.num_classes)
+        targets = (1 - self.label_smoothing) * self._one_hot(labels)
         targets += self.label_smoothing / self.num_classes
         of_mixture, of_method = tf.unstack(tf.random.split(seed, 2))
         if self.mixup and self.cutmix:
@@ -120,4 +120,7 @@ class SoftTargets:
         return images, targets
 
     def evaluate(self, images: tf.Tensor, labels: tf.Tensor) -> Batch:
-        return images, tf.one_hot(labels, self.num_classes)
+        return images, self._one_hot(labels)
+
+    def _one_hot(self, labels: tf.Tensor) -> tf.Tensor:
+        return tf.one_hot(tf.cast(labels, tf.int64), self.num_classes)  # which takes few types of integers

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Optional
 
@@ -25,13 +26,16 @@ SELF_DISTRIBUTIONS = ("both", "activation", "weight", None)
 @contextlib.contextmanager
 def _no_constraint_warnings() -> Iterator[None]:
     """Larq recommends a `kernel_constraint` for 1-bit kernels; the authors of SD-BNN use none."""
-    log = logging.getLogger("larq.layers_base")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    log, own = logging.getLogger("larq.layers_base"), threading.get_ident()
+
+    def of_others(record: logging.LogRecord) -> bool:
+        return record.thread != own
+
+    log.addFilter(of_others)
     try:
         yield
     finally:
-        log.setLevel(level)
+        log.removeFilter(of_others)
 
 
 def _is_input(tensor: utils.TensorType) -> bool:
