@@ -47,10 +47,10 @@ def _interruptible() -> Iterator[None]:
 
 
 def main() -> None:
-    """Runs the command line. After an error the program ends at once, without taking Python's modules apart.
+    """Runs the command line. After an error the program ends at once, without Python's normal shutdown.
 
-    What an error holds would be freed then. TensorFlow's iterators are among it, which wait for their workers; workers
-    that decode pictures wait for Python, for ever.
+    The shutdown would free what the error holds, TensorFlow's iterators among it. They wait for their workers, and
+    workers that decode pictures wait for Python: a deadlock.
     """
     try:
         run()

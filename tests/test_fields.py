@@ -57,9 +57,13 @@ def test_flags():
     }
 
 
+def test_a_component_that_is_set_as_a_flag_is_left_to_zookeeper():
+    assert parse_fields(["--dataset", "--dataset.strict"], TrainFolder) == {"dataset": True, "dataset.strict": True}
+
+
 @pytest.mark.parametrize("item", ["--epochs", "--no-epochs", "epochs=True", "--learning_rate", "--preprocessing.shift"])
 def test_numbers_are_no_flags(item):
-    with pytest.raises(ValueError, match=r"must be set as (\S+)=VALUE, neither True nor False\."):
+    with pytest.raises(ValueError, match=r"must be set as (\S+)=VALUE, not True or False\."):
         parse_fields([item], TrainFolder)
 
 

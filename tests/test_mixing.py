@@ -74,6 +74,11 @@ def test_labels_of_any_integers(kind):
     np.testing.assert_array_equal(soft.evaluate(IMAGES, labels)[1], TARGETS)
 
 
+def test_labels_that_are_no_integers():
+    with pytest.raises(ValueError, match=r"Labels must be integers\. Received: float32\."):
+        SoftTargets(10, mixup=1.0).evaluate(IMAGES, tf.constant([0.9]))
+
+
 def test_mixup_and_cutmix_take_turns():
     soft = SoftTargets(10, mixup=1.0, cutmix=1.0)
     kinds = [float(tf.reduce_mean(tf.cast(soft.train(IMAGES, LABELS, (5, i))[0] == IMAGES, float))) for i in range(40)]

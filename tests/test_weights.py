@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import re
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +12,8 @@ import pytest
 import tensorflow as tf
 
 from sdbnn_larq import zoo
+from sdbnn_larq.layers import HardTanh
+from sdbnn_larq.quantizers import EDESign
 from sdbnn_larq.weights import PublishedWeights, published
 from sdbnn_larq.weights import catalogue as _catalogue
 from sdbnn_larq.weights import download as _download
@@ -197,28 +201,113 @@ def test_damaged_file_does_not_stay_in_the_cache(model, packed, cache):
     assert_loads(model, packed.as_uri())
 
 
-@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def rebuilt(model, change):
+    """A copy with each layer as `change` makes it of its configuration."""
+    copy = tf.keras.models.clone_model(model, clone_function=lambda layer: change(layer, layer.get_config()))
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def with_relu(layer, config):
+    return tf.keras.layers.ReLU(name=layer.name) if isinstance(layer, HardTanh) else layer.from_config(config)
+
+
+def with_other_names(layer, config):
+    return layer.from_config({**config, "name": f"x_{layer.name}"})
+
+
+WHOLE = {
+    "wsd_scale": (
+        lambda: zoo.ResNet20(wsd_scale=0.02),
+        "with layer1_0_conv1.kernel_quantizer.scale=0.01 (wsd_scale). Received: ",
+    ),
+    "asd_mode": (
+        lambda: zoo.ResNet20(asd_mode="static"),
+        "with layer1_0_conv1_asd.mode=dynamic (asd_mode). Received: ",
+    ),
+    "binary": (
+        lambda: zoo.ResNet20(binary=False),
+        "with layer1_0_conv1.input_quantizer=EDESign (binary). Received: ",
+    ),
+    "class": (lambda: rebuilt(zoo.ResNet20(), with_relu), "with hard_tanh1=HardTanh. Received: "),
+    "names": (
+        lambda: rebuilt(zoo.ResNet20(wsd_scale=0.02), with_other_names),
+        "with layer1_0_conv1.kernel_quantizer.scale=0.01 (wsd_scale). Received: ",
+    ),
+}
+
+
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ({"wsd_scale": 0.02}, r"with layer1_0_conv1\.kernel_quantizer\.scale=0\.01\. Received: .* with 0\.02\."),
-        ({"asd_mode": "static"}, r"with layer1_0_conv1_asd\.mode=dynamic\. Received: .* with static\."),
-    ],
-)
-def test_a_whole_keras_model_says_what_its_layers_compute(suffix, argument, message, tmp_path):
-    model = zoo.ResNet20(**argument)
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_whole_keras_model_whose_layers_compute_something_else(name, suffix, tmp_path):
+    make, message = WHOLE[name]
     path = tmp_path / f"whole.{suffix}"
-    model.save(path)
-    with pytest.raises(ValueError, match=message):
+    make().save(path)
+    with pytest.raises(ValueError, match=re.escape(message)):
         zoo.load(path, "ResNet20")
-    with pytest.raises(ValueError, match=message):
-        zoo.ResNet20(weights=path, include_top=False)
+    if name != "names":
+        with pytest.raises(ValueError, match=re.escape(message)):
+            zoo.ResNet20(weights=path, include_top=False)
+
+
+class Applied(tf.keras.layers.Layer):
+    """A layer of a user that cannot be saved."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+
+def trained_network():
+    model = zoo.ResNet20()
+    model.compile(tf.keras.optimizers.Adam(), "sparse_categorical_crossentropy")
+    for layer in model.layers:
+        for quantizer in (getattr(layer, "input_quantizer", None), getattr(layer, "kernel_quantizer", None)):
+            if isinstance(quantizer, EDESign):
+                quantizer.t.assign(3.0)
+    return model
+
+
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_whole_keras_model_of_the_same_layers(suffix, tmp_path):
+    path = tmp_path / f"whole.{suffix}"
     images = np.random.RandomState(0).randn(2, 32, 32, 3).astype(np.float32)
-    restored = zoo.ResNet20(weights=path, **argument)
-    np.testing.assert_array_equal(restored(images, training=False), model(images, training=False))
+    for model, arguments in (
+        (trained_network(), {}),
+        (rebuilt(zoo.ResNet20(), with_other_names), {}),
+        (zoo.ResNet20(wsd_scale=0.02, asd_mode="static"), {"wsd_scale": 0.02, "asd_mode": "static"}),
+    ):
+        model.save(path)
+        restored = zoo.ResNet20(weights=path, **arguments)
+        np.testing.assert_array_equal(restored(images, training=False), model(images, training=False))
+
+
+def test_layers_in_front_of_the_network_are_the_users(tmp_path):
+    path = tmp_path / "whole.keras"
+    image = tf.keras.Input((32, 32, 3))
+    zoo.ResNet20(input_tensor=tf.keras.layers.Rescaling(2.0, name="rescaling")(image)).save(path)
+    zoo.ResNet20(input_tensor=tf.keras.layers.Rescaling(3.0, name="rescaling")(image), weights=path)
+    zoo.ResNet20(input_tensor=Applied(lambda x: 2 * x)(image), weights=path)
 
 
 def test_a_whole_keras_model_of_another_input_size(tmp_path):
     zoo.ResNet18(num_classes=3, input_shape=(64, 64, 3)).save(tmp_path / "whole.keras")
     zoo.ResNet18(num_classes=3, input_shape=(96, 96, 3), weights=tmp_path / "whole.keras")
+
+
+@pytest.mark.parametrize("config", [b"{", b"[" * 100_000, b'{"config": {"layers": [{"config": {"name": []}}]}}', None])
+def test_what_no_whole_keras_model_says_is_left_to_keras(config, model, tmp_path):
+    path = tmp_path / "whole.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", config or b" " * 1000)
+    if config is None:  # damaged
+        damaged = bytearray(path.read_bytes())
+        damaged[45:50] = b"\xff" * 5
+        path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="which does not fit"):
+        load_weights(model, "ResNet20", path)

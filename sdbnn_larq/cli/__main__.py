@@ -1,3 +1,3 @@
-from sdbnn_larq.cli import main
+from sdbnn_command import main
 
 main()

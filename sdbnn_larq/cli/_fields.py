@@ -44,7 +44,7 @@ def parse_fields(config: Iterable[str], owner: type | None = None) -> dict[str, 
         declared = _declared_type(owner, key, texts)
         values[key] = _value(text, declared) if isinstance(text, str) else text
         if isinstance(values[key], bool) and declared is not Any and bool not in (declared, *get_args(declared)):
-            raise ValueError(f"`{key}` must be set as {key}=VALUE, neither True nor False. Received: {values[key]}.")
+            raise ValueError(f"`{key}` must be set as {key}=VALUE, not True or False. Received: {values[key]}.")
     return values
 
 
@@ -76,8 +76,10 @@ def _declared_type(owner: type | None, key: str, texts: dict[str, Any]) -> Any:
     return Any if field is None or isinstance(field, ComponentField) else field.type
 
 
-def _component_class(field: ComponentField, chosen: str | None) -> type | None:
+def _component_class(field: ComponentField, chosen: str | bool | None) -> type | None:
     """The class that `chosen` names, as zookeeper finds it, or the field's default."""
+    if isinstance(chosen, bool):  # zookeeper says what it must be
+        return None
     if chosen is None:
         default = field._default
         return default._component_class if isinstance(default, PartialComponent) else default

@@ -123,4 +123,7 @@ class SoftTargets:
         return images, self._one_hot(labels)
 
     def _one_hot(self, labels: tf.Tensor) -> tf.Tensor:
-        return tf.one_hot(tf.cast(labels, tf.int64), self.num_classes)  # which takes few types of integers
+        labels = tf.convert_to_tensor(labels)
+        if not labels.dtype.is_integer:
+            raise ValueError(f"Labels must be integers. Received: {labels.dtype.name}.")
+        return tf.one_hot(tf.cast(labels, tf.int64), self.num_classes)  # `tf.one_hot` does not take all integer types

@@ -16,7 +16,7 @@ def load_file(model: tf.keras.Model, path: Path) -> None:
         path: a packed file (`.safetensors`), or weights that Keras saved (`.h5`, `.keras`).
 
     # Raises
-        ValueError: if the file is damaged, or if it holds other weights or those of layers that compute otherwise.
+        ValueError: if the file is damaged, holds other weights, or says that its layers compute something else.
     """
     if path.suffix == ".safetensors":
         load_packed(model, path)
