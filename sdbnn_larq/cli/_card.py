@@ -195,7 +195,7 @@ def _training(runs: Sequence[Mapping], twins: Sequence[Mapping]) -> Iterator[str
         if len(rows) > 1:
             tests = [row["test_percent"] for row in rows]
             mean, deviation = statistics.mean(tests), statistics.stdev(tests)
-            yield f"Mean and standard deviation of the {len(rows)} {name}: {mean:.2f} ± {deviation:.2f} %."
+            yield f"All {name}: {mean:.2f} ± {deviation:.2f} % (mean and standard deviation of {len(rows)} runs)."
 
 
 def _speed(benchmark: Mapping) -> Iterator[str]:
