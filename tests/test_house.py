@@ -96,12 +96,15 @@ def requirements() -> tuple[set[str], set[str]]:
     )
 
 
+OWN = {"sdbnn_larq", "sdbnn_command"}
+
+
 def imported_distributions() -> set[str]:
     """The distributions that the package imports, the extras' known even where they are not installed."""
     found = set()
     distributions = {"torch": ["torch"], "nncf": ["nncf"], "openvino": ["openvino"]} | packages_distributions()
     for path in [*FILES, ROOT / "sdbnn_command.py"]:
-        for name in {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"sdbnn_larq"}:
+        for name in {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - OWN:
             assert name in distributions, f"{path} imports {name}, which no installed package brings"
             found |= {canonicalize_name(distribution) for distribution in distributions[name]}
     return found

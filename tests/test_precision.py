@@ -266,7 +266,6 @@ def test_wrong_arguments():
     ],
 )
 def test_a_policy_that_rounds_before_the_sign_is_refused(make, policy):
-    before = tf.keras.mixed_precision.global_policy()
     tf.keras.mixed_precision.set_global_policy(policy)
     try:
         # Keras makes a TypeError of what goes wrong inside a string alias.
@@ -274,7 +273,7 @@ def test_a_policy_that_rounds_before_the_sign_is_refused(make, policy):
             make()
         zoo.ResNet20(binary=False)  # nothing there takes a sign
     finally:
-        tf.keras.mixed_precision.set_global_policy(before)
+        tf.keras.mixed_precision.set_global_policy(None)  # that of `floatx`, and not a fixed one
 
 
 def train(*fields):
