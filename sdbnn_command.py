@@ -57,9 +57,9 @@ def main() -> None:
     except SystemExit as end:
         if not end.code:
             raise
-        if not isinstance(end.code, int):
-            print(end.code, file=sys.stderr)
         status = end.code if isinstance(end.code, int) else 1
+        if end.code != status:  # a message
+            print(end.code, file=sys.stderr)
     except Exception:
         sys.excepthook(*sys.exc_info())
         status = 1

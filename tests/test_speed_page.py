@@ -1,4 +1,4 @@
-"""The pages on training speed and on deployment say what their benchmarks measured."""
+"""The pages on speed, deployment and transfer learning say what their benchmarks measured."""
 
 import json
 from pathlib import Path
@@ -119,6 +119,19 @@ def test_trained_weights_in_each_runtime():
         assert line.endswith(f"| {' | '.join(milliseconds(row) for row in columns)} |")
         card = (ROOT / "zoo" / f"{network.replace('/', '_').lower()}.md").read_text("utf-8")
         assert line.split(" | ")[3].removesuffix(" %") in card  # the float twin's accuracy
+
+
+def test_fine_tuning_from_photographs():
+    """The table of the page about transfer learning, and the README's sentence."""
+    found = figures("fine_tune_imagenette")
+    page, readme = ((ROOT / path).read_text("utf-8") for path in ("docs/transfer-learning.md", "README.md"))
+    for start, label in (
+        ("ResNet18/imagenette", "`FineTune` from `ResNet18/imagenette`"),
+        ("weights drawn anew", "`FineTune` from weights drawn anew, without `head_epochs`"),
+    ):
+        each, mean = found["accuracy of each seed"][start], found["mean accuracy"][start]
+        assert f"| {label} | {mean:.1f} % ({min(each):.1f} to {max(each):.1f}) |" in page
+        assert f"{mean:.1f} %" in readme
 
 
 def test_shifts_close_to_1():
