@@ -12,6 +12,7 @@ from sdbnn_larq import zoo
 from sdbnn_larq._errors import is_foreseen
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 from sdbnn_larq.quantizers import EDESign, WeightSelfDistribution
+from sdbnn_larq.weights import save_packed
 from sdbnn_larq.zoo.resnet20 import ResNet20Factory
 
 pytestmark = pytest.mark.usefixtures("memory_of_a_test")
@@ -210,6 +211,17 @@ class TestWeights:
         message = "does not fit" if suffix == ".h5" else "with layer1_0_conv1.kernel_quantizer=EDESign"
         with pytest.raises(ValueError, match=rf"`weights` must be .*Received: .*{path.name}.*{message}"):
             zoo.ResNet20(weights=str(path))
+
+
+def test_numbers_of_numpy(tmp_path):
+    labels = np.array([0, 3, 6])
+    model = zoo.ResNet20(num_classes=labels.max() + 1, wsd_scale=np.float32(0.25), binary=np.bool_(True))
+    assert model.output_shape == (None, 7)
+    assert model.description.arguments == {"num_classes": 7, "wsd_scale": 0.25}
+    save_packed(model, tmp_path / "numbers.safetensors")
+    assert zoo.load(tmp_path / "numbers.safetensors").output_shape == (None, 7)
+    with pytest.raises(ValueError, match="`num_classes` must be an integer of at least 1"):
+        zoo.ResNet20(num_classes=labels.min())
 
 
 def test_component_of_an_experiment():

@@ -4,12 +4,14 @@ An architecture enters it by the decorator `register` on its public function; no
 """
 
 import difflib
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq.weights import published
@@ -44,7 +46,7 @@ _ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def register(factory: "type[SDBNNFactory]", listed: bool = True) -> Callable[[Callable], Callable]:
-    """Decorates the public function of an architecture.
+    """Decorates the public function of an architecture, whose arguments may then be NumPy's numbers too.
 
     # Arguments
         factory: builds the network from the function's arguments.
@@ -52,8 +54,14 @@ def register(factory: "type[SDBNNFactory]", listed: bool = True) -> Callable[[Ca
     """
 
     def enter(function: Callable) -> Callable:
-        _ARCHITECTURES[function.__name__] = Architecture(function.__name__, function, factory, listed)
-        return function
+        @functools.wraps(function)
+        def build(*args: Any, **arguments: Any) -> tf.keras.Model:
+            # zookeeper's fields admit Python's numbers alone, and `labels.max() + 1` is one of NumPy's.
+            numbers = {name: value.item() for name, value in arguments.items() if isinstance(value, np.generic)}
+            return function(*args, **arguments | numbers)
+
+        _ARCHITECTURES[function.__name__] = Architecture(function.__name__, build, factory, listed)
+        return build
 
     return enter
 
