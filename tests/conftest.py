@@ -1,3 +1,4 @@
+import gc
 import io
 import os
 import signal
@@ -21,6 +22,12 @@ from sdbnn_larq._memory import releasing_graphs
 
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # where the tests run in the background; processes inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Lets garbage collections, one after each test that builds networks, pass over all that the imports left."""
+    gc.collect()
+    gc.freeze()
 
 
 def write_images(folder, count=10, color=None, suffix=".jpg", size=(40, 36)):

@@ -158,7 +158,7 @@ def test_architecture_is_complete(found):
     assert found.function.__doc__.startswith("Instantiates ")
     parameters = inspect.signature(found.function).parameters.values()
     assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters)
-    assert Path(inspect.getfile(found.factory)) == Path(inspect.getfile(found.function))
+    assert Path(inspect.getfile(found.factory)) == Path(inspect.getfile(inspect.unwrap(found.function)))
     assert f"| `{found.name}` |" in text("docs/models.md") or not found.listed
     assert found.factory.checkpoint_names is not SDBNNFactory.checkpoint_names, "no mapping to a checkpoint's names"
     in_recipes = any(found.factory.__name__ in path.read_text("utf-8") for path in RECIPES)
