@@ -1,4 +1,7 @@
-"""The page on training names the fields that all recipes have, with their defaults, and shows a recipe file."""
+"""The page on training names the fields that all recipes have, with their defaults, and shows a recipe file.
+
+The table of recipes says what their runs reached.
+"""
 
 import ast
 import csv
@@ -13,7 +16,8 @@ from code_blocks import blocks
 from sdbnn_larq import recipes
 from sdbnn_larq.training import TrainDistilled, TrainSDBNN
 
-PAGE = (Path(__file__).parent.parent / "docs/training.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs/training.md").read_text("utf-8")
 SECTION = PAGE.partition("\n## Fields\n")[2].partition("\n## ")[0]
 ROWS = [
     [cell.strip() for cell in line.strip("|").split("|")] for line in SECTION.splitlines() if line.startswith("| `")
@@ -42,6 +46,20 @@ def test_defaults():
     for name, default in stated.items():
         field = vars(TrainSDBNN)[name]._default
         assert field == (default if isinstance(field, str) else ast.literal_eval(default)), name
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "seconds"),
+    [("imagenette_resnet18_cpu", "{:.0f} min", 60), ("imagenette_resnet18_distilled_cpu", "{:.1f} hours", 3600)],
+)
+def test_figures_of_recipes(name, unit, seconds):
+    run = json.loads((ROOT / f"benchmarks/{name}.json").read_text())
+    table = (ROOT / "training/README.md").read_text("utf-8").splitlines()
+    (row,) = [line for line in table if line.startswith(f"| `{run['command']}` |")]
+    time, accuracy = row.split(" | ")[-2:]
+    assert time.startswith(unit.format(run["report"]["seconds"] / seconds))
+    assert accuracy.startswith(f"{run['report']['test_accuracy']:.1%}".replace("%", " %"))
+    assert f"benchmarks/{name}.json" in accuracy
 
 
 @pytest.mark.slow
