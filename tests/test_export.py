@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from authors_weights import floatx
 from exports import BINARY, MODULES, SUFFIXES, export, randomised, users_model
 
 from sdbnn_larq import convert, layers, zoo
@@ -258,6 +259,18 @@ def test_arguments_that_do_not_fit(target, tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         export(target, zoo.ResNet20(), tmp_path, **arguments)
     assert not list(tmp_path.iterdir())
+
+
+def test_float64(target, tmp_path):
+    with floatx("float64"):  # the export copies the model, and Larq's quantizers do not say of which type they are
+        first = tf.keras.layers.Conv2D(8, 1)
+        model = users_model(first, lq.layers.QuantConv2D(8, 3, **BINARY), tf.keras.layers.Flatten())
+        if target == "lce":
+            with pytest.raises(ValueError, match=r"models of float32\. Received: weights of float64\.$"):
+                export(target, model, tmp_path)
+            assert not list(tmp_path.iterdir())
+        else:
+            assert export(target, model, tmp_path).exact_layers == 1
 
 
 def test_openvino_needs_a_batch_size(tmp_path):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import tensorflow as tf
+from authors_weights import floatx
 from larq_zoo.literature.dorefanet import magnitude_aware_sign_unclipped
 from larq_zoo.literature.xnornet import xnor_weight_scale
 from packing import assert_equal, images, randomize, small_model, values
@@ -40,6 +41,20 @@ def test_size_and_predictions(tmp_path, name, limit, half):
     other = zoo.get_model(name)
     assert zoo.load_packed(other, path) == {"classes": ["a"]}
     np.testing.assert_array_equal(model(images(model)), other(images(model)))
+
+
+def test_load_into_float64(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    model = randomize(small_model())
+    zoo.save_packed(model, path)
+    with floatx("float64"):
+        other = small_model()
+    zoo.load_packed(other, path)
+    logits = other(images(model).astype("float64"))
+    assert logits.dtype == tf.float64
+    np.testing.assert_allclose(logits, model(images(model)), rtol=1e-5, atol=1e-5)
+    zoo.save_packed(other, tmp_path / "again.safetensors")
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
 
 
 ONE_BIT = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}

@@ -167,7 +167,7 @@ def load_packed(model: tf.keras.Model, path: str | os.PathLike) -> dict[str, Any
         stored = {name: stored[name] for name in weights}
     for name, values in _values(stored, arrays):
         # Nothing keeps the value: latent weights take 32 times the memory of the file.
-        weights[name].assign(_restored(stored[name], *values))
+        weights[name].assign(tf.cast(_restored(stored[name], *values), weights[name].dtype))
     for layer in model.submodules:
         if isinstance(layer, tf.keras.layers.Normalization):  # which computes with constants made of them
             layer.finalize_state()

@@ -76,7 +76,8 @@ def to_lce(
 
     # Raises
         ImportError: if Larq Compute Engine is not installed.
-        ValueError: for a 1-bit layer that would not stay 1-bit, or an argument that does not fit.
+        ValueError: for a 1-bit layer that would not stay 1-bit, a model of another type than float32, or an argument
+            that does not fit.
         OSError: if `path` cannot be written.
         VerificationError: if a part's results differ from Keras's.
     """
@@ -90,6 +91,9 @@ def to_lce(
         images=images,
         allow_float=allow_float,
     )
+    types = {weight.dtype.name for weight in source.model.weights if weight.dtype.is_floating}
+    if other := sorted(types - {"float32"}):
+        raise ValueError(f"Larq Compute Engine takes models of float32. Received: weights of {', '.join(other)}.")
     with staged(path, (".tflite",)) as temporary:
         cuts = _cuts(source.model)
         names = [*([NORMALIZED] if source.uint8 else []), *(call.layer.name for call in cuts)]
