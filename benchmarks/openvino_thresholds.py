@@ -13,7 +13,8 @@ import openvino as ov
 import openvino.opset13 as ops
 from _result import print_result
 
-from sdbnn_larq.convert.openvino.emitters import constant, one_bit
+from sdbnn_larq.convert.openvino.emitters.convolutions import one_bit
+from sdbnn_larq.convert.openvino.emitters.registry import constant
 from sdbnn_larq.convert.openvino.run import core
 from sdbnn_larq.training.provenance import processor
 

@@ -11,6 +11,7 @@ from exports import BINARY, MODULES, SUFFIXES, export, randomised, users_model
 
 from sdbnn_larq import convert, layers, zoo
 from sdbnn_larq.convert.verification import every_pixel_value
+from sdbnn_larq.layers.binary import kernel_of
 from sdbnn_larq.preprocessing import mean_and_scale, normalize
 
 # isort: split
@@ -81,10 +82,11 @@ def test_padding_in_openvino(tmp_path, padding, strides, pad_values):
 
 def wrong_padding(layer, x):
     """TensorFlow's SAME where the layer's padding is symmetric."""
-    from sdbnn_larq.convert.openvino import emitters as emit
+    from sdbnn_larq.convert.openvino.emitters.convolutions import convolution
+    from sdbnn_larq.convert.openvino.emitters.padding import same_padding
 
-    pads = zip(*(emit.same_padding(8, 3, stride) for stride in layer.strides))
-    return emit._convolution(layer, x, emit.kernel_of(layer), list(layer.strides), [list(p) for p in pads], [1, 1])
+    pads = zip(*(same_padding(8, 3, stride) for stride in layer.strides))
+    return convolution(layer, x, kernel_of(layer), list(layer.strides), [list(p) for p in pads], [1, 1])
 
 
 def test_planted_padding_is_caught_in_openvino(tmp_path, monkeypatch):
@@ -186,7 +188,7 @@ def test_other_normalisation_is_caught(target, tmp_path, monkeypatch, wrong):
         values[place][1] = np.nextafter(values[place][1], np.float32(np.inf))
         return values
 
-    module = {"openvino": "openvino.emitters", "lce": "lce.export"}[target]
+    module = {"openvino": "openvino.emitters.elementwise", "lce": "lce.export"}[target]
     module = importlib.import_module(f"sdbnn_larq.convert.{module}")
     if target == "openvino":
         monkeypatch.setattr(module, "mean_and_scale", nearly)
@@ -290,7 +292,7 @@ def test_unsupported_layer_is_named(tmp_path):
     ("first", "reason"),
     [
         (tf.keras.layers.Conv2D(12, 1), "with 12 1-bit input channels, not a multiple of 8"),
-        (tf.keras.layers.Dropout(0.1), "with 1-bit inputs, directly behind the model's input"),
+        (tf.keras.layers.Dropout(0.1), "with 1-bit inputs, directly behind the model's input or a Reshape"),
     ],
 )
 def test_1_bit_convolution_that_openvino_gets_wrong(tmp_path, first, reason):

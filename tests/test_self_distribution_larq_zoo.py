@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import safetensors
 import tensorflow as tf
+from exports import export
 from vanishing import images, parts, vanish
 
-from sdbnn_larq import convert, layers, quantizers, self_distribute, weights
+from sdbnn_larq import layers, quantizers, self_distribute, weights
 
 pytestmark = pytest.mark.usefixtures("memory_of_a_test")
 
@@ -130,12 +131,11 @@ def test_what_takes_two_bits_is_refused():
 
 @pytest.mark.parametrize("name", ["BiRealNet", "QuickNetSmall", "BinaryDenseNet28", "BinaryAlexNet"])
 @pytest.mark.slow
-def test_larq_zoo_to_lce(name, tmp_path):
-    pytest.importorskip("larq_compute_engine")
+def test_larq_zoo_exported(target, name, tmp_path):
     build = getattr(larq_zoo.sota, name, None) or getattr(larq_zoo.literature, name)
     model = self_distribute(build(weights=None, input_shape=(96, 96, 3), num_classes=10))
     # BinaryAlexNet's first kernel is of 1 bit, and its input is not.
-    report = convert.to_lce(model, tmp_path / "model.tflite", allow_float=name == "BinaryAlexNet")
+    report = export(target, model, tmp_path, allow_float=name == "BinaryAlexNet")
     assert report.exact_layers == LARQ_ZOO[name][1]
 
 

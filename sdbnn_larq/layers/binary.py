@@ -13,10 +13,10 @@ KERNEL_QUANTIZERS = {
 QUANTIZERS = ("input_quantizer", *KERNEL_QUANTIZERS.values())
 
 
-def kernel_of(layer: tf.keras.layers.Layer) -> np.ndarray:
+def kernel_of(layer: tf.keras.layers.Layer, name: str = "kernel") -> np.ndarray:
     """A layer's kernel as inference uses it: quantized where the layer quantizes it."""
     with lq.context.quantized_scope(True):
-        return tf.convert_to_tensor(layer.kernel).numpy()
+        return tf.convert_to_tensor(getattr(layer, name)).numpy()
 
 
 def takes_sign(layer: tf.keras.layers.Layer) -> bool:

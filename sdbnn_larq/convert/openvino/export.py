@@ -59,9 +59,9 @@ def to_openvino(
             convolution has to know one before it is compiled.
         uint8: whether the file takes pixels, 0 to 255, and normalises them, to the last bit as
             `zoo.preprocess_input` does; otherwise it takes what the model takes.
-        int8: whether the float convolutions and the classifier multiply 8-bit numbers: faster and smaller, but no
-            longer exact. Their ranges are found on `images`. The comparison with Keras precedes this step; the report's
-            top-1 agreement is that of the 8-bit file.
+        int8: whether the float convolutions, depthwise ones excepted, and the classifier multiply 8-bit numbers: faster
+            and smaller, but no longer exact. Their ranges are found on `images`. The comparison with Keras precedes
+            this step; the report's top-1 agreement is that of the 8-bit file.
         preprocessing: from pixels to the model's input; that of the model's description if `None`.
         class_names: one for each output; those of the model's description if `None`. The file's `rt_info` holds the
             whole description, which `ExportedModel` gives back.
@@ -136,6 +136,8 @@ def _graph(source: Source) -> Any:
             node = EMITTERS[type(call.layer)](call.layer, *(nodes[id_] for id_ in call.inputs))
         if not any(node is other for other in nodes.values()):  # else the layer changes nothing
             node.set_friendly_name(call.name)
+        if (rank := node.get_output_partial_shape(0).rank.get_length()) not in (2, 4):
+            raise unsupported(call.layer, f", whose output has the rank {rank}, neither 2 nor 4")
         nodes[call.output] = node
     last = output_call(model, calls(model))
     result = ops.result(_permute(nodes[last.output], (0, 2, 3, 1)))

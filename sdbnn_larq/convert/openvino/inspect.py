@@ -20,7 +20,7 @@ def operations(path: Path) -> Iterator[Operation]:
             continue
         shape = node.get_output_shape(0)
         macs = 0
-        if kind in ("BinaryConvolution", "Convolution"):
+        if kind in ("BinaryConvolution", "Convolution", "GroupConvolution"):
             macs = math.prod(shape[2:]) * math.prod(node.get_input_shape(1))
         elif kind == "MatMul":
             macs = math.prod(node.get_input_shape(1))
