@@ -60,6 +60,13 @@ def test_example(code, photographs, tmp_path, monkeypatch):
     exec(code, names)
 
 
+@pytest.mark.parametrize("code", list(examples()))
+def test_larq_is_imported_after_this_package(code):
+    """Larq alone cannot be imported beside the Keras 3 of TensorFlow."""
+    imported = re.findall(r"^(?:import|from) (larq|larq_zoo|sdbnn_larq)\b", code, re.MULTILINE)
+    assert imported[:1] in ([], ["sdbnn_larq"])
+
+
 def test_every_public_layer_and_quantizer_has_an_example():
     shown = {parameter.id for parameter in examples()}
     assert {"EDESign", "WeightSelfDistribution", "ActivationSelfDistribution", "SymmetricQuantConv2D"} <= shown

@@ -113,6 +113,44 @@ def test_converters_own_mistake_is_caught_in_lce(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def chain(padding: str) -> tuple[tf.keras.layers.Layer, ...]:
+    """1-bit layers without anything between them but batch normalisation, as in Larq's BinaryNet."""
+    return (
+        tf.keras.layers.Conv2D(64, 1),
+        lq.layers.QuantConv2D(64, 3, padding=padding, **BINARY, use_bias=False),
+        tf.keras.layers.BatchNormalization(name="between"),
+        lq.layers.QuantConv2D(64, 1, **BINARY),
+    )
+
+
+def test_rounding_may_turn_the_sign_of_0_between_1_bit_layers(target, tmp_path):
+    """Larq Compute Engine corrects sums at the edges of an image, and makes -1e-7 of some that are 0."""
+    tf.keras.utils.set_random_seed(0)
+    model = tf.keras.Sequential([tf.keras.Input((13, 13, 3)), *chain("same")])  # its means of 0 leave sums of 0
+    report = export(target, model, tmp_path, images=np.random.default_rng(0).normal(size=(4, 13, 13, 3)))
+    assert (report.blocks, report.exact_layers) == (3, 2)
+
+
+def test_planted_threshold_is_caught_in_lce(tmp_path, monkeypatch):
+    pytest.importorskip("larq_compute_engine")
+    from sdbnn_larq.convert.lce import file
+
+    with_metadata = file.with_metadata
+
+    def raised(content, metadata):
+        parsed = file.parse(content)
+        (thresholds,) = (op.inputs[4] for op, _ in file.binary_operators(parsed) if op.inputs[4] >= 0)
+        buffer = parsed.buffers[parsed.subgraphs[0].tensors[thresholds].buffer]
+        buffer.data = (np.array(buffer.data).view(np.int32) + ([0] * 63 + [2])).astype(np.int32).view(np.uint8)
+        return with_metadata(file.pack(parsed), metadata)
+
+    model = users_model(*chain("valid"))
+    assert export("lce", model, tmp_path).blocks == 3
+    monkeypatch.setattr(file, "with_metadata", raised)
+    with pytest.raises(RuntimeError, match=r"Block 'between' must agree with Keras to 0\.0001 of its range"):
+        export("lce", model, tmp_path)
+
+
 @pytest.mark.slow
 def test_planted_bit_is_caught_in_lce(tmp_path, monkeypatch):
     """One wrong bit of one kernel, which moves the block's outputs by a few per cent of their range at most."""

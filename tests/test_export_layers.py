@@ -1,5 +1,6 @@
 """Keras's and Larq's layers in OpenVINO; every export here is verified layer by layer."""
 
+import json
 import re
 from pathlib import Path
 
@@ -108,6 +109,19 @@ def test_the_documentation_names_all_layers():
     assert named == {layer.__name__ for layer in EMITTERS} - silent - {"TFOpLambda"}
     (activations,) = re.findall(r"`Activation` \((.*?)\)", section.replace("\n", " "))
     assert activations.split(", ") == ["linear", *sorted(elementwise._ACTIVATIONS.keys() - {"linear"})]
+
+
+def test_the_documentation_says_what_was_measured():
+    root = Path(__file__).parent.parent
+    networks = json.loads((root / "benchmarks/larq_zoo_runtimes.json").read_text())["networks"]
+    page, readme = ((root / name).read_text("utf-8") for name in ("docs/deployment.md", "README.md"))
+    for name, found in networks.items():
+        openvino, lce = (found["ms"][runtime]["median"] for runtime in ("OpenVINO", "LCE"))
+        assert f"| {name} | {openvino:.2f} ms | {lce:.2f} ms | {found['LCE / OpenVINO']:.1f} |" in page
+    ratios = [found["LCE / OpenVINO"] for found in networks.values()]
+    assert f"OpenVINO runs them {min(ratios):.0f} to {max(ratios):.0f} times as fast as LCE" in page
+    quicknet = networks["QuickNet"]["ms"]
+    assert f"{quicknet['OpenVINO']['median']:.1f} ms in OpenVINO, {quicknet['LCE']['median']:.1f} ms in" in readme
 
 
 def test_depthwise_convolution_is_counted(tmp_path):

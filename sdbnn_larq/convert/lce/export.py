@@ -239,13 +239,19 @@ def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int]
     def run_file(part: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
         return run(part if source.batch_size else file.with_batch(part, size), inputs)
 
-    parts = file.split(content, tensors[-len(cuts) : -1])
-    blocks = [
-        Block(call.name, call.output, call.inputs[0] if isinstance(call.layer, HardTanh) else None) for call in cuts
-    ]
+    *inner, last = zip(_blocks(cuts), tensors[-len(cuts) :])
+    inner += _blocks_of_signs(content, source.model, binary, {call.output for call in cuts})
+    parts = file.split(content, [tensor for _, tensor in inner])
+    blocks = [block for block, _ in (*inner, last)]
 
     def run_parts(values: Values) -> tuple[Values, Values]:
-        outputs = run_file(parts, [source.images, *(values[block.output] for block in blocks[:-1])])
+        fed = [values[block.output] for block in blocks[:-1]]
+        fed = [x[:, None, None] if block.signs and x.ndim == 2 else x for block, x in zip(blocks, fed)]
+        outputs = run_file(parts, [source.images, *fed])
+        outputs = [
+            file.signs(output, values[block.output].shape) if block.signs else output
+            for block, output in zip(blocks, outputs)
+        ]
         integers = []
         if binary:
             convolutions, shapes = file.binary_part(content, list(binary))
@@ -261,6 +267,25 @@ def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int]
 
     outputs = run_file(content, [source.images])[0]
     return verify(source, blocks, list(binary.values()), run_parts, normalized, outputs)
+
+
+def _blocks(cuts: list[Call]) -> list[Block]:
+    return [
+        Block(call.name, call.output, call.inputs[0] if isinstance(call.layer, HardTanh) else None) for call in cuts
+    ]
+
+
+def _blocks_of_signs(
+    content: bytes, model: tf.keras.Model, binary: dict[int, Call], compared: set[str]
+) -> list[tuple[Block, int]]:
+    """The bits that 1-bit layers take, where no cut is, with their tensors: a sign that rounding turns would spread."""
+    by_output = {call.output: call for call in calls(model)}
+    found = {}
+    for place, (tensor, shape) in enumerate(file.bit_inputs(content)):
+        call = by_output[binary[place].inputs[0]] if place in binary else None
+        if call and call.output not in compared and call.keras_output.shape[1:] in (shape[1:], shape[3:]):
+            found[tensor] = Block(call.name, call.output, signs=True)
+    return [(block, tensor) for tensor, block in found.items()]
 
 
 def _enlarged(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -125,19 +125,60 @@ def read_metadata(content: bytes) -> dict[str, Any]:
     return {}
 
 
+def bit_inputs(content: bytes) -> list[tuple[int, tuple[int, ...]]]:
+    """The tensors of bits that the 1-bit convolutions take, each with its shape if every bit is a number."""
+    file = parse(content)
+    tensors = file.subgraphs[0].tensors
+    return [
+        (int(operator.inputs[0]), (*tensors[operator.inputs[0]].shape[:-1], _channels(operator)))
+        for operator, _ in binary_operators(file)
+    ]
+
+
+def _channels(operator: Any) -> int:
+    """Of a 1-bit convolution's input."""
+    return flexbuffers.Loads(bytes(operator.customOptions))["channels_in"]
+
+
+def signs(packed: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """±1 of bits, 32 channels in a word, 1 for −1."""
+    bits = np.unpackbits(np.ascontiguousarray(packed).view(np.uint8), axis=-1, count=shape[-1], bitorder="little")
+    return np.where(bits, np.float32(-1), np.float32(1)).reshape(shape)
+
+
 def split(content: bytes, tensors: list[int]) -> bytes:
-    """Cuts a graph at each tensor: it becomes an output, and a copy of it an input that feeds what it fed."""
+    """Cuts a graph at each tensor: it becomes an output, and a copy of it an input that feeds what it fed.
+
+    The input that takes the place of bits has floats, and their sign is taken.
+    """
     file = parse(content)
     graph = file.subgraphs[0]
+    channels = {int(operator.inputs[0]): _channels(operator) for operator, _ in binary_operators(file)}
     for tensor in tensors:
         fed = len(graph.tensors)
         graph.tensors.append(copy.copy(graph.tensors[tensor]))
         for operator in graph.operators:
             operator.inputs = np.where(operator.inputs == tensor, fed, operator.inputs).astype(np.int32)
+        if graph.tensors[fed].type == schema.TensorType.INT32:
+            image = copy.copy(graph.tensors[fed])
+            image.shape = np.array([*image.shape[:-1], channels[tensor]], np.int32)
+            image.type = schema.TensorType.FLOAT32
+            graph.tensors.append(image)
+            graph.operators.insert(0, _sign_of(file, fed + 1, fed))
+            fed += 1
         graph.inputs = np.append(graph.inputs, np.int32(fed))
     graph.outputs = np.concatenate([np.array(tensors, np.int32), graph.outputs])
     file.signatureDefs = []
     return pack(file)
+
+
+def _sign_of(file: Any, image: int, bits: int) -> Any:
+    """An operator from a tensor of floats to one of bits."""
+    sign = schema.OperatorT()
+    operators = file.subgraphs[0].operators
+    sign.opcodeIndex = next(known.opcodeIndex for known in operators if operation(file, known) == "LceQuantize")
+    sign.inputs, sign.outputs = np.array([image], np.int32), np.array([bits], np.int32)
+    return sign
 
 
 def binary_part(content: bytes, places: list[int]) -> tuple[bytes, list[tuple[int, ...]]]:
@@ -154,7 +195,6 @@ def binary_part(content: bytes, places: list[int]) -> tuple[bytes, list[tuple[in
     """
     file = parse(content)
     graph = file.subgraphs[0]
-    quantize = next(operator.opcodeIndex for operator in graph.operators if operation(file, operator) == "LceQuantize")
     all_operators = binary_operators(file)
     inputs, outputs, operators = [], [], []
 
@@ -180,9 +220,7 @@ def binary_part(content: bytes, places: list[int]) -> tuple[bytes, list[tuple[in
             tensor([filters], schema.TensorType.FLOAT32, np.full(filters, value, np.float32)) for value in (1, 0)
         )
         result = tensor([*graph.tensors[operator.outputs[0]].shape[:3], filters], schema.TensorType.FLOAT32)
-        sign = schema.OperatorT()
-        sign.opcodeIndex = quantize
-        sign.inputs, sign.outputs = np.array([image], np.int32), np.array([quantized], np.int32)
+        sign = _sign_of(file, image, quantized)
         operator.inputs = np.array([quantized, operator.inputs[1], ones, zeros, -1], np.int32)
         operator.outputs = np.array([result], np.int32)
         operator.customOptions = np.frombuffer(flexbuffers.Dumps({**options, "fused_activation_function": 0}), np.uint8)
