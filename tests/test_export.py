@@ -123,12 +123,28 @@ def chain(padding: str) -> tuple[tf.keras.layers.Layer, ...]:
     )
 
 
-def test_rounding_may_turn_the_sign_of_0_between_1_bit_layers(target, tmp_path):
-    """Larq Compute Engine corrects sums at the edges of an image, and makes -1e-7 of some that are 0."""
+@pytest.mark.parametrize("scaled", [False, True])
+def test_rounding_may_turn_the_sign_of_0_between_1_bit_layers(target, tmp_path, scaled):
+    """Sums that are just the mean: 0 or, where the runtime computes x·s - m·s, nearly 0."""
     tf.keras.utils.set_random_seed(0)
-    model = tf.keras.Sequential([tf.keras.Input((13, 13, 3)), *chain("same")])  # its means of 0 leave sums of 0
-    report = export(target, model, tmp_path, images=np.random.default_rng(0).normal(size=(4, 13, 13, 3)))
-    assert (report.blocks, report.exact_layers) == (3, 2)
+    model = tf.keras.Sequential([tf.keras.Input((13, 13, 3)), *chain("same")])
+    images = np.random.default_rng(0).normal(size=(4, 13, 13, 3))
+    if scaled:
+        between = model.get_layer("between")
+        between.moving_mean.assign(tf.keras.Model(model.input, between.input)(images)[0, 6, 6])
+        between.gamma.assign(np.random.default_rng(1).uniform(0.5, 2.0, 64))
+    report = export(target, model, tmp_path, images=images)
+    assert (report.blocks, report.exact_layers) == ({"lce": 3, "openvino": 5}[target], 2)
+
+
+def test_planted_threshold_is_caught_in_openvino(tmp_path, monkeypatch):
+    pytest.importorskip("openvino")
+    nextafter = np.nextafter
+    model = users_model(*chain("valid"))
+    assert export("openvino", model, tmp_path).blocks == 5
+    monkeypatch.setattr(np, "nextafter", lambda threshold, to: nextafter(threshold, to) + np.float32(0.01))
+    with pytest.raises(RuntimeError, match=r"Block 'conv2d\w*' must agree with Keras to 0\.0001 of its range"):
+        export("openvino", model, tmp_path)
 
 
 def test_planted_threshold_is_caught_in_lce(tmp_path, monkeypatch):

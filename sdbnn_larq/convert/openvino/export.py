@@ -13,18 +13,15 @@ import tensorflow as tf
 
 from sdbnn_larq.convert.graph import calls, output_call
 from sdbnn_larq.convert.metadata import KEY
-from sdbnn_larq.convert.openvino.run import core
+from sdbnn_larq.convert.openvino.verify import NORMALIZED, run_file, verify_file
 from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.source import Source, prepare
 from sdbnn_larq.convert.staging import staged
-from sdbnn_larq.convert.verification import Block, Report, Values, top1_agreement, verify
+from sdbnn_larq.convert.verification import Report, top1_agreement
 from sdbnn_larq.layers import ActivationSelfDistribution
-from sdbnn_larq.layers.binary import is_binary
 from sdbnn_larq.weights import ImagePreprocessing
 
 PRECISE = '<rt_info><attribute name="precise" version="0" /></rt_info>'  # OpenVINO's mark; its Python API sets none
-NORMALIZED = "normalized_pixels"  # name of the node
-FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO's own choice is bf16 where the processor has it
 
 
 def to_openvino(
@@ -99,14 +96,14 @@ def to_openvino(
     with staged(path, (".xml", ".bin")) as temporary:
         graph = _graph(source)
         _write(graph, temporary, source.model)
-        report = _verify(source, temporary) if verify else Report()
+        report = verify_file(source, temporary) if verify else Report()
         if int8:
             from sdbnn_larq.convert.openvino.int8 import quantize
 
             quantize(graph, source.images)
             _write(graph, temporary, source.model)
             if verify:
-                agreement = top1_agreement(source, _run(temporary, source.images))
+                agreement = top1_agreement(source, run_file(temporary, source.images))
                 report = replace(report, top1_agreement=agreement)
     files = [Path(path).with_suffix(suffix) for suffix in (".xml", ".bin")]
     return replace(report, files={str(file): file.stat().st_size for file in files})
@@ -186,73 +183,3 @@ def _permute(node: Any, axes: tuple[int, ...]) -> Any:
 
     rank = node.get_output_partial_shape(0).rank.get_length()
     return ops.transpose(node, ops.constant(list(axes))) if rank == len(axes) else node
-
-
-def _verify(source: Source, path: Path) -> Report:
-    model, images = source.model, source.images
-    parts = core().read_model(path)
-    parts.reshape(list(images.shape))
-    named = {node.get_friendly_name(): node for node in parts.get_ordered_ops()}
-    tested = [call for call in calls(model) if call.name in named]
-    binary = [call for call in tested if is_binary(call.layer)]
-    integers = [_binary_convolution(named[call.name]) for call in binary]
-    outputs = [named[call.name] for call in tested]
-    split = core().compile_model(_split(parts, outputs, integers), "CPU", FLOAT32)
-
-    def run_parts(values: Values) -> tuple[Values, Values]:
-        results = list(split([images, *(_to_nchw(values[call.output]) for call in tested)]).values())
-        return (
-            {call.output: _to_nhwc(result) for call, result in zip(tested, results)},
-            {
-                call.output: _to_nhwc(result).reshape(-1, *call.keras_output.shape[1:])
-                for call, result in zip(binary, results[len(tested) :])
-            },
-        )
-
-    blocks = [Block(call.name, call.output) for call in tested]
-    return verify(source, blocks, binary, run_parts, lambda pixels: _run(path, pixels, NORMALIZED), _run(path, images))
-
-
-def _run(path: Path, images: np.ndarray, node: str | None = None) -> np.ndarray:
-    """The output of the file, or of one of its nodes."""
-    import openvino as ov
-
-    graph = core().read_model(path)
-    graph.reshape(list(images.shape))
-    if node is not None:
-        (found,) = (other for other in graph.get_ordered_ops() if other.get_friendly_name() == node)
-        graph = ov.Model([found.output(0)], graph.get_parameters(), node)
-    return core().compile_model(graph, "CPU", FLOAT32)(images)[0]
-
-
-def _split(model: Any, nodes: list[Any], also: list[Any]) -> Any:
-    """Cuts a graph behind each node: a new parameter feeds what the node fed, and the node's output is a result.
-
-    The outputs of the nodes in `also` are results, too.
-    """
-    import openvino as ov
-    import openvino.opset13 as ops
-
-    parameters = []
-    for node in nodes:
-        parameter = ops.parameter(node.get_output_partial_shape(0), np.float32)
-        for target in node.output(0).get_target_inputs():
-            target.replace_source_output(parameter.output(0))
-        parameters.append(parameter)
-    results = [ops.result(node) for node in (*nodes, *also)]
-    return ov.Model(results, [*model.get_parameters(), *parameters], "blocks")
-
-
-def _binary_convolution(node: Any) -> Any:
-    """The 1-bit convolution from which a layer's output is computed."""
-    while node.get_type_name() != "BinaryConvolution":
-        node = node.input_value(0).get_node()
-    return node
-
-
-def _to_nchw(value: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(value.transpose(0, 3, 1, 2)) if value.ndim == 4 else value
-
-
-def _to_nhwc(value: np.ndarray) -> np.ndarray:
-    return value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
