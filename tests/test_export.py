@@ -137,6 +137,41 @@ def test_rounding_may_turn_the_sign_of_0_between_1_bit_layers(target, tmp_path, 
     assert (report.blocks, report.exact_layers) == ({"lce": 3, "openvino": 5}[target], 2)
 
 
+def test_negative_scale_between_1_bit_layers(target, tmp_path):
+    """Larq Compute Engine's converter turns the filters in front of it, and their thresholds."""
+    model = users_model(*chain("valid"))
+    gamma = model.get_layer("between").gamma
+    gamma.assign(gamma * np.resize([1, -1, -1], 64))
+    assert export(target, model, tmp_path).exact_layers == 2
+    images = np.random.default_rng(1).normal(size=(5, 10, 10, 8)).astype(np.float32)
+    exported = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}")
+    np.testing.assert_allclose(exported.predict(images), model.predict(images), atol=1e-4)
+
+
+def test_later_use_of_a_layer_with_the_name_of_another(target, tmp_path):
+    first, second, third = (tf.keras.layers.Conv2D(8, 3, padding="same", name=name) for name in ("x", "x_1", "x_2"))
+    export(target, users_model(first, second, third, first), tmp_path)
+
+
+def test_nothing_between_padded_1_bit_layers(target, tmp_path):
+    padded = lq.layers.QuantConv2D(8, 3, padding="same", pad_values=1.0, **BINARY)
+    model = users_model(tf.keras.layers.Conv2D(8, 3), tf.keras.layers.Dropout(0.2), padded)
+    assert export(target, model, tmp_path).exact_layers == 1
+
+
+def test_file_that_does_not_run(tmp_path):
+    """Its converter drops the reshape, and takes the images of a batch for rows."""
+    pytest.importorskip("larq_compute_engine")
+    image = tf.keras.Input((8, 8, 8))
+    x = tf.keras.layers.Dense(8)(tf.keras.layers.GlobalAveragePooling2D()(image))
+    x = tf.keras.layers.Multiply()([image, tf.keras.layers.Reshape((1, 1, 8))(x)])
+    model = tf.keras.Model(image, x)
+    with pytest.raises(convert.VerificationError, match=r"Received: an error; a fixed `batch_size` may help\.$"):
+        export("lce", model, tmp_path)
+    assert not list(tmp_path.iterdir())
+    export("lce", model, tmp_path, batch_size=3)
+
+
 def test_planted_threshold_is_caught_in_openvino(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     nextafter = np.nextafter
@@ -346,7 +381,9 @@ def test_unsupported_layer_is_named(tmp_path):
     ("first", "reason"),
     [
         (tf.keras.layers.Conv2D(12, 1), "with 12 1-bit input channels, not a multiple of 8"),
-        (tf.keras.layers.Dropout(0.1), "with 1-bit inputs, directly behind the model's input or a Reshape"),
+        (tf.keras.layers.Dropout(0.1), "with 1-bit inputs, too directly behind the model's input or a Reshape"),
+        (tf.keras.layers.ReLU(), "with 1-bit inputs, too directly behind the model's input or a Reshape"),
+        (tf.keras.layers.Rescaling(2.0, -0.3), "with 1-bit inputs, too directly behind the model's input or a Reshape"),
     ],
 )
 def test_1_bit_convolution_that_openvino_gets_wrong(tmp_path, first, reason):

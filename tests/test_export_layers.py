@@ -61,7 +61,7 @@ def test_layer(layer, tmp_path):
         KERAS.Subtract(),
         lambda inputs: inputs[0] + inputs[1],
         lambda inputs: tf.nn.relu(inputs[0] - inputs[1]),
-        lambda inputs: inputs[0] * tf.sigmoid(inputs[1]),
+        lambda inputs: tf.multiply(inputs[0], tf.sigmoid(inputs[1]), name="gated"),
     ],
 )
 def test_merge(merge, tmp_path):
@@ -85,6 +85,8 @@ def test_numbers_for_each_channel_of_an_image(tmp_path):
     [
         (KERAS.UpSampling2D(), r"\(UpSampling2D\)"),
         (KERAS.Reshape((80, 10)), r"\(Reshape\) with target_shape=\(80, 10\)"),
+        (KERAS.Concatenate(0), r"\(Concatenate\) of batches"),
+        (KERAS.GlobalMaxPooling2D("channels_first"), r"\(GlobalMaxPooling2D\) with data_format='channels_first'"),
         (KERAS.Softmax(1), r"\(Softmax\) over axis 1"),
         (KERAS.Lambda(lambda x: 2.0 * x), r"\(Lambda\)"),
         (lambda x: x + 1.0, r"\(TFOpLambda\), tf\.__operators__\.add of 2 arguments"),
@@ -96,8 +98,9 @@ def test_numbers_for_each_channel_of_an_image(tmp_path):
 )
 def test_refused(layer, what, tmp_path):
     image = tf.keras.Input((10, 10, 8))
+    model = tf.keras.Model(image, layer([image, image] if isinstance(layer, KERAS.Concatenate) else image))
     with pytest.raises(ValueError, match=rf"^`model` must be made of what .* Received: layer '[\w.]+' {what}.*\.$"):
-        export("openvino", tf.keras.Model(image, layer(image)), tmp_path)
+        export("openvino", model, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -130,6 +133,21 @@ def test_depthwise_convolution_is_counted(tmp_path):
     assert (counted.kind, counted.precision) == ("GroupConvolution", "float32")
     assert counted.macs == 8 * 8 * 8 * 3 * 3
     assert counted.bytes == 4 * 8 * 3 * 3
+
+
+def test_layer_used_twice_in_int8(tmp_path):
+    """Each use has the range of its own input."""
+    image = tf.keras.Input((10, 10, 8))
+    twice = KERAS.Dense(8, activation="relu")
+    x = twice(KERAS.Rescaling(100.0)(twice(KERAS.GlobalMaxPooling2D()(image))))
+    model = randomised(tf.keras.Model(image, KERAS.Dense(4, use_bias=False)(x)))
+    images = np.random.default_rng(0).normal(size=(64, 10, 10, 8)).astype(np.float32)
+    export("openvino", model, tmp_path, int8=True, images=images)
+    expected = model.predict(images)
+    difference = np.abs(convert.ExportedModel(tmp_path / "model.xml").predict(images) - expected).max()
+    assert difference < 0.02 * np.ptp(expected)
+    found = [operation.precision for operation in convert.inspect(tmp_path / "model.xml").operations if operation.macs]
+    assert found == ["int8"] * 3
 
 
 def test_depthwise_convolution_stays_float_in_int8(tmp_path):

@@ -13,7 +13,7 @@ from sdbnn_larq.convert.flatten import flattened
 class Call:
     """One use of a layer in a model; tensors are known by their Keras ids."""
 
-    name: str  # the layer's, numbered from its second use on
+    name: str  # the layer's, numbered from its second use on; no other call has it
     layer: tf.keras.layers.Layer
     inputs: tuple[str, ...]
     output: str
@@ -40,10 +40,16 @@ def calls(model: tf.keras.Model) -> list[Call]:
     """The uses of a functional model's layers, in an order in which they can be computed."""
     result = []
     uses: Counter = Counter()
+    taken = {layer.name for layer in model.layers}
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             uses[node.layer.name] += 1
-            name = node.layer.name if uses[node.layer.name] == 1 else f"{node.layer.name}_{uses[node.layer.name]}"
+            name = node.layer.name
+            if uses[name] > 1:
+                count = uses[name]
+                while (name := f"{node.layer.name}_{count}") in taken:  # it may be the name of another layer
+                    count += 1
+                taken.add(name)
             if len(node.flat_output_ids) != 1:
                 raise ValueError(f"A layer must have one output. Received: {name!r} ({type(node.layer).__name__}).")
             inputs = () if node.is_input else tuple(str(id_) for id_ in node.flat_input_ids)

@@ -18,7 +18,7 @@ from sdbnn_larq.convert.lce.run import run
 from sdbnn_larq.convert.runtime import require
 from sdbnn_larq.convert.source import Source, prepare
 from sdbnn_larq.convert.staging import staged
-from sdbnn_larq.convert.verification import Block, Report, Values, verify
+from sdbnn_larq.convert.verification import Block, Report, Values, VerificationError, verify
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 from sdbnn_larq.layers.binary import is_binary, kernel_of, takes_sign
 from sdbnn_larq.preprocessing import normalize
@@ -79,7 +79,7 @@ def to_lce(
         ValueError: for a 1-bit layer that would not stay 1-bit, a model of another type than float32, or an argument
             that does not fit.
         OSError: if `path` cannot be written.
-        VerificationError: if a part's results differ from Keras's.
+        VerificationError: if a part's results differ from Keras's, or the file does not run.
     """
     lce = require("larq_compute_engine", "lce")
     source = prepare(
@@ -213,13 +213,9 @@ def _binary_calls(content: bytes, model: tf.keras.Model) -> dict[int, Call]:
     waiting: dict[bytes, list[Call]] = {}
     for call in calls(model):
         if is_binary(call.layer):
-            kernel = kernel_of(call.layer)
-            hwio = kernel if kernel.ndim == 4 else kernel[None, None]
-            waiting.setdefault(file.packed_kernel(hwio), []).append(call)
+            waiting.setdefault(_without_turns(call)[0], []).append(call)
     found = {
-        i: waiting[kernel].pop(0)
-        for i, (_, kernel) in enumerate(file.binary_operators(file.parse(content)))
-        if waiting.get(kernel)
+        i: waiting[kernel].pop(0) for i, (kernel, _) in enumerate(file.binary_kernels(content)) if waiting.get(kernel)
     }
     missing = [call for rest in waiting.values() for call in rest]
     if missing:
@@ -233,16 +229,27 @@ def _binary_calls(content: bytes, model: tf.keras.Model) -> dict[int, Call]:
     return found
 
 
+def _without_turns(call: Call) -> tuple[bytes, np.ndarray]:
+    kernel = kernel_of(call.layer)
+    *_, channels, filters = kernel.shape
+    return file.without_turns(file.packed_kernel(kernel.reshape(-1, 1, channels, filters)), filters, channels)
+
+
 def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int], binary: dict[int, Call]) -> Report:
     size = source.batch_size or 2  # another than the file's own shows that it may change
 
     def run_file(part: bytes, inputs: list[np.ndarray]) -> list[np.ndarray]:
-        return run(part if source.batch_size else file.with_batch(part, size), inputs)
+        try:
+            return run(part if source.batch_size else file.with_batch(part, size), inputs)
+        except RuntimeError as error:  # the runtime says more on stderr
+            hint = "" if source.batch_size else "; a fixed `batch_size` may help"
+            raise VerificationError(f"Larq Compute Engine must run the file. Received: an error{hint}.") from error
 
     *inner, last = zip(_blocks(cuts), tensors[-len(cuts) :])
     inner += _blocks_of_signs(content, source.model, binary, {call.output for call in cuts})
     parts = file.split(content, [tensor for _, tensor in inner])
     blocks = [block for block, _ in (*inner, last)]
+    turns = [turned for _, turned in file.binary_kernels(content)]
 
     def run_parts(values: Values) -> tuple[Values, Values]:
         fed = [values[block.output] for block in blocks[:-1]]
@@ -259,7 +266,10 @@ def _verify(source: Source, content: bytes, cuts: list[Call], tensors: list[int]
             integers = run_file(convolutions, inputs)
         return (
             {block.output: output for block, output in zip(blocks, outputs)},
-            {call.output: _cropped(counts, call) for call, counts in zip(binary.values(), integers)},
+            {
+                call.output: _cropped(counts * turns[place] * _without_turns(call)[1], call)
+                for (place, call), counts in zip(binary.items(), integers)
+            },
         )
 
     def normalized(pixels: np.ndarray) -> np.ndarray:

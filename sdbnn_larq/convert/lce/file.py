@@ -34,6 +34,17 @@ def packed_kernel(kernel: np.ndarray) -> bytes:
     return np.packbits(bits, -1, bitorder="little").tobytes()
 
 
+def without_turns(packed: bytes, filters: int, channels: int) -> tuple[bytes, np.ndarray]:
+    """A packed kernel whose filters all begin with +1, and for each filter -1 if it was turned for that, else 1.
+
+    The converter turns filters, and thresholds with them, where it writes bits and what it multiplies with is negative.
+    """
+    words = np.packbits(np.arange(-(-channels // 32) * 32) < channels, bitorder="little")
+    rows = np.frombuffer(packed, np.uint8).reshape(filters, -1, len(words))
+    first = rows[:, 0, 0] & 1
+    return (rows ^ first[:, None, None] * words).tobytes(), np.where(first, np.float32(-1), np.float32(1))
+
+
 def binary_operators(file: Any) -> list[tuple[Any, bytes]]:
     """The 1-bit convolutions with their kernels, in the order of the file."""
     graph = file.subgraphs[0]
@@ -42,6 +53,17 @@ def binary_operators(file: Any) -> list[tuple[Any, bytes]]:
         for operator in graph.operators
         if operation(file, operator) == "LceBconv2d"
     ]
+
+
+def binary_kernels(content: bytes) -> list[tuple[bytes, np.ndarray]]:
+    """Those of `binary_operators`, `without_turns`; as it is where the file does not hold it, but has it computed."""
+    file = parse(content)
+    found = []
+    for operator, kernel in binary_operators(file):
+        filters, *rest = file.subgraphs[0].tensors[operator.inputs[1]].shape
+        whole = len(kernel) == 4 * filters * np.prod(rest)
+        found.append(without_turns(kernel, filters, channels_in(operator)) if whole else (kernel, np.ones(filters)))
+    return found
 
 
 def only_output(content: bytes, names: list[str]) -> tuple[bytes, list[int]]:
@@ -130,13 +152,13 @@ def bit_inputs(content: bytes) -> list[tuple[int, tuple[int, ...]]]:
     file = parse(content)
     tensors = file.subgraphs[0].tensors
     return [
-        (int(operator.inputs[0]), (*tensors[operator.inputs[0]].shape[:-1], _channels(operator)))
+        (int(operator.inputs[0]), (*tensors[operator.inputs[0]].shape[:-1], channels_in(operator)))
         for operator, _ in binary_operators(file)
     ]
 
 
-def _channels(operator: Any) -> int:
-    """Of a 1-bit convolution's input."""
+def channels_in(operator: Any) -> int:
+    """Of a 1-bit convolution."""
     return flexbuffers.Loads(bytes(operator.customOptions))["channels_in"]
 
 
@@ -153,7 +175,7 @@ def split(content: bytes, tensors: list[int]) -> bytes:
     """
     file = parse(content)
     graph = file.subgraphs[0]
-    channels = {int(operator.inputs[0]): _channels(operator) for operator, _ in binary_operators(file)}
+    channels = {int(operator.inputs[0]): channels_in(operator) for operator, _ in binary_operators(file)}
     for tensor in tensors:
         fed = len(graph.tensors)
         graph.tensors.append(copy.copy(graph.tensors[tensor]))

@@ -20,14 +20,14 @@ def quantize(graph: ov.Model, images: np.ndarray) -> None:
         graph: changed in place. The two small dense layers of Activation Self-Distribution stay float.
         images: what to find the inputs' ranges on.
     """
-    layers = [
-        node
-        for node in graph.get_ordered_ops()
-        if (node.get_type_name() == "Convolution" or node.get_friendly_name().endswith("/MatMul"))
+    layers = {
+        place: node
+        for place, node in enumerate(graph.get_ordered_ops())
+        if node.get_type_name() in ("Convolution", "MatMul")
         and node.input_value(1).get_node().get_type_name() == "Constant"
         and not node.get_friendly_name().endswith(("/squeeze", "/excite"))
-    ]
-    for layer, (low, high) in zip(layers, _ranges(graph, layers, images), strict=True):
+    }
+    for layer, (low, high) in zip(layers.values(), _ranges(graph, list(layers), images), strict=True):
         before = layer.input_value(0).get_node()
         taker = before if before.get_type_name() == "Pad" else layer  # zeros stay 0, and OpenVINO fuses the padding
         taker.input(0).replace_source_output(_quantized(taker.input_value(0), low, high).output(0))
@@ -35,11 +35,11 @@ def quantize(graph: ov.Model, images: np.ndarray) -> None:
     graph.validate_nodes_and_infer_types()
 
 
-def _ranges(graph: ov.Model, layers: list[Any], images: np.ndarray) -> list[tuple[float, float]]:
-    """The smallest and largest value of each layer's input."""
+def _ranges(graph: ov.Model, layers: list[int], images: np.ndarray) -> list[tuple[float, float]]:
+    """The smallest and largest value of the input of each layer, given by its place among the ordered operations."""
     probe = graph.clone()
-    copies = {node.get_friendly_name(): node for node in probe.get_ordered_ops()}
-    inputs = [copies[layer.get_friendly_name()].input_value(0) for layer in layers]
+    copies = probe.get_ordered_ops()  # names would not do: two uses of a layer may have the same
+    inputs = [copies[place].input_value(0) for place in layers]
     probe.add_outputs(inputs)
     # One result may stand for several layers that take the same input.
     results = [result.input_value(0) for result in probe.get_results()]

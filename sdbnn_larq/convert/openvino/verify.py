@@ -29,12 +29,13 @@ def verify_file(source: Source, path: Path) -> Report:
     binary = [call for call in tested if is_binary(call.layer)]
     integers = [_binary_convolution(named[call.name]) for call in binary]
     # Where the last sum of the layer before is now the threshold of a sign, that sum is no node.
-    known = {call.output for call in tested}
-    signs = {
-        call.inputs[0]: node.input_value(0).get_node()
-        for call, node in zip(binary, integers)
-        if call.inputs[0] not in known
-    }
+    known = {key for call in tested for key in (call.name, call.output)}
+    signs = {}
+    for call, node in zip(binary, integers):
+        sign = node.input_value(0).get_node()
+        before = sign.input_value(0).get_node()
+        if before.get_type_name() != "Pad" and not known & {before.get_friendly_name(), call.inputs[0]}:
+            signs[call.inputs[0]] = sign
     outputs = [*(named[call.name] for call in tested), *(node.input_value(0).get_node() for node in signs.values())]
     split = core().compile_model(_split(parts, outputs, integers), "CPU", FLOAT32)
 

@@ -54,6 +54,21 @@ def _binary_input(layer) -> bool:
     return binary
 
 
+# What OpenVINO may move a transpose past, and so to a sign.
+_POINTWISE = ("Add", "Clamp", "Divide", "Elu", "Gelu", "Multiply", "Relu", "Sigmoid", "Subtract", "Tanh")
+
+
+def _behind_transpose(x: ov.Node) -> bool:
+    """Whether a node is a transpose, or computes each of its numbers in the same way."""
+    while x.get_type_name() in _POINTWISE:
+        sources = [value.get_node() for value in x.input_values()]
+        constants = [node for node in sources if node.get_type_name() == "Constant"]
+        if len(sources) - len(constants) != 1 or any(node.data.size > 1 for node in constants):
+            return False
+        (x,) = (node for node in sources if node.get_type_name() != "Constant")
+    return x.get_type_name() == "Transpose"
+
+
 def convolution(layer, x, kernel: np.ndarray, strides, pads, dilations) -> ov.Node:
     """A convolution with an HWIO kernel, 1-bit where inputs and weights are."""
     oihw = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
@@ -63,8 +78,8 @@ def convolution(layer, x, kernel: np.ndarray, strides, pads, dilations) -> ov.No
         return ops.convolution(x, _float_kernel(quantizer, oihw), strides, *pads, dilations)
     if quantizer is None or scale is None:
         return ops.convolution(_sign(x), _float_kernel(quantizer, oihw), strides, *pads, dilations)
-    if x.get_type_name() == "Transpose":  # OpenVINO crashes
-        raise unsupported(layer, " with 1-bit inputs, directly behind the model's input or a Reshape")
+    if _behind_transpose(x):  # OpenVINO crashes
+        raise unsupported(layer, " with 1-bit inputs, too directly behind the model's input or a Reshape")
     if kernel.shape[2] % 8:  # OpenVINO computes nonsense
         raise unsupported(layer, f" with {kernel.shape[2]} 1-bit input channels, not a multiple of 8")
     y = ov.opset1.binary_convolution(
@@ -125,7 +140,7 @@ def dense(layer, x):
         raise unsupported(layer, " on an input that is not flat")
     if getattr(layer, "input_quantizer", None) is None:
         kernel = _float_kernel(getattr(layer, "kernel_quantizer", None), kernel_of(layer))
-        return _finish(layer, ops.matmul(x, kernel, False, False, name=f"{layer.name}/MatMul"))
+        return _finish(layer, ops.matmul(x, kernel, False, False))
     x = ops.unsqueeze(x, ops.constant([2, 3]))
     y = convolution(layer, x, kernel_of(layer)[None, None], [1, 1], ([0, 0], [0, 0]), [1, 1])
     return _finish(layer, ops.squeeze(y, ops.constant([2, 3])))

@@ -41,7 +41,8 @@ def activation_self_distribution(layer, x):
         return ops.add(x, constant(of_channels(shift, x)))
     squeeze, excite = (weight.numpy() for weight in layer.shift.weights)
     if rank(x) == 2:
-        shift = ops.matmul(ops.relu(ops.matmul(x, constant(squeeze), False, False)), constant(excite), False, False)
+        hidden = ops.relu(ops.matmul(x, constant(squeeze), False, False, name=f"{layer.name}/squeeze"))
+        shift = ops.matmul(hidden, constant(excite), False, False, name=f"{layer.name}/excite")
         return ops.add(x, ops.clamp(ops.sigmoid(shift), 0.0, layer.LARGEST_SHIFT))
 
     def dense(x, kernel, name):
@@ -176,7 +177,8 @@ _FUNCTIONS = {
 @emits(TFOpLambda)
 def function(layer, *inputs):
     for node in layer.inbound_nodes:
-        arguments = [value for value in (*node.call_args, *node.call_kwargs.values()) if value is not None]
+        keywords = [value for key, value in node.call_kwargs.items() if key != "name" and value is not None]
+        arguments = [*node.call_args, *keywords]
         if layer.symbol not in _FUNCTIONS or not all(isinstance(x, KerasTensor) for x in arguments):
             raise unsupported(layer, f", tf.{layer.symbol} of {len(arguments)} arguments")
     return _FUNCTIONS[layer.symbol](layer, *inputs)

@@ -12,10 +12,14 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int = 1) -> tupl
     return total // 2, total - total // 2
 
 
-def pads_of(layer, x: ov.Node, kernel, strides, dilations=(1, 1)) -> tuple[list[int], list[int]]:
-    """Pixels before and after the rows and the columns of a convolution's or a pooling layer's input."""
+def check_channels_last(layer) -> None:
     if layer.data_format != "channels_last":
         raise unsupported(layer, f" with data_format={layer.data_format!r}")
+
+
+def pads_of(layer, x: ov.Node, kernel, strides, dilations=(1, 1)) -> tuple[list[int], list[int]]:
+    """Pixels before and after the rows and the columns of a convolution's or a pooling layer's input."""
+    check_channels_last(layer)
     if isinstance(layer, (SymmetricQuantConv2D, SymmetricMaxPool2D)):
         pads = [((k - 1) // 2, (k - 1) // 2) for k in kernel]
     elif layer.padding == "same":

@@ -5,7 +5,7 @@ import openvino as ov
 import openvino.opset13 as ops
 import tensorflow as tf
 
-from sdbnn_larq.convert.openvino.emitters.padding import pads_of
+from sdbnn_larq.convert.openvino.emitters.padding import check_channels_last, pads_of
 from sdbnn_larq.convert.openvino.emitters.registry import constant, emits, rank, unsupported
 from sdbnn_larq.layers import SymmetricMaxPool2D
 
@@ -24,11 +24,13 @@ def average_pool(layer, x):
 
 @emits(tf.keras.layers.GlobalAveragePooling2D)
 def global_average_pool(layer, x):
+    check_channels_last(layer)
     return ops.reduce_mean(x, ops.constant([2, 3]), layer.keepdims)
 
 
 @emits(tf.keras.layers.GlobalMaxPooling2D)
 def global_max_pool(layer, x):
+    check_channels_last(layer)
     return ops.reduce_max(x, ops.constant([2, 3]), layer.keepdims)
 
 
@@ -44,12 +46,14 @@ def zero_padding(layer, x):
 
 @emits(tf.keras.layers.Concatenate)
 def concatenate(layer, *inputs):
-    axis = layer.axis % rank(inputs[0])
+    if not (axis := layer.axis % rank(inputs[0])):
+        raise unsupported(layer, " of batches")
     return ops.concat(list(inputs), (0, 2, 3, 1)[axis] if rank(inputs[0]) == 4 else axis)
 
 
 @emits(tf.keras.layers.Flatten)
 def flatten(layer, x):
+    check_channels_last(layer)
     return ops.reshape(_channels_last(x), ops.constant([0, -1]), True)
 
 
