@@ -1,6 +1,6 @@
 """Layers that compute each number by itself, or from those at the same place."""
 
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 import openvino as ov
@@ -9,7 +9,7 @@ import tensorflow as tf
 from tf_keras.src.engine.keras_tensor import KerasTensor
 from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 
-from sdbnn_larq.convert.openvino.emitters.registry import constant, emits, of_channels, rank, unsupported
+from sdbnn_larq.convert.openvino.emitters.registry import Emit, constant, emits, of_channels, rank, unsupported
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 from sdbnn_larq.preprocessing import mean_and_scale
 from sdbnn_larq.weights import ImagePreprocessing
@@ -127,48 +127,34 @@ def identity(layer, x):
     return x
 
 
-@emits(tf.keras.layers.Add)
-def add(layer, *inputs):
-    return _merged(layer, ops.add, inputs)
-
-
-@emits(tf.keras.layers.Multiply)
-def multiply(layer, *inputs):
-    return _merged(layer, ops.multiply, inputs)
-
-
-@emits(tf.keras.layers.Subtract)
-def subtract(layer, *inputs):
-    return _merged(layer, ops.subtract, inputs)
-
-
-@emits(tf.keras.layers.Average)
-def average(layer, *inputs):
-    return ops.divide(_merged(layer, ops.add, inputs), constant(len(inputs)))
-
-
-@emits(tf.keras.layers.Maximum)
-def maximum(layer, *inputs):
-    return _merged(layer, ops.maximum, inputs)
-
-
-@emits(tf.keras.layers.Minimum)
-def minimum(layer, *inputs):
-    return _merged(layer, ops.minimum, inputs)
-
-
-def _merged(layer, operation, inputs) -> ov.Node:
+def _merged(operation, layer, *inputs) -> ov.Node:
     if len({rank(x) for x in inputs}) > 1:
         raise unsupported(layer, f" of inputs of the ranks {[rank(x) for x in inputs]}")
     return reduce(operation, inputs)
 
 
+_MERGES = {
+    tf.keras.layers.Add: ops.add,
+    tf.keras.layers.Maximum: ops.maximum,
+    tf.keras.layers.Minimum: ops.minimum,
+    tf.keras.layers.Multiply: ops.multiply,
+    tf.keras.layers.Subtract: ops.subtract,
+}
+for merge, operation in _MERGES.items():
+    emits(merge)(partial(_merged, operation))
+
+
+@emits(tf.keras.layers.Average)
+def average(layer, *inputs):
+    return ops.divide(_merged(ops.add, layer, *inputs), constant(len(inputs)))
+
+
 # TensorFlow's functions that a model may call on Keras tensors, as in `x + residual`.
-_FUNCTIONS = {
-    "__operators__.add": add,
-    "math.add": add,
-    "math.multiply": multiply,
-    "math.subtract": subtract,
+_FUNCTIONS: dict[str, Emit] = {
+    "__operators__.add": partial(_merged, ops.add),
+    "math.add": partial(_merged, ops.add),
+    "math.multiply": partial(_merged, ops.multiply),
+    "math.subtract": partial(_merged, ops.subtract),
     "nn.relu": lambda _, x: ops.relu(x),
     "math.sigmoid": lambda _, x: ops.sigmoid(x),
 }
