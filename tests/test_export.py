@@ -218,6 +218,15 @@ def test_other_normalisation_is_caught(target, tmp_path, monkeypatch, wrong):
     assert not list(tmp_path.iterdir())
 
 
+def test_layer_with_the_name_of_the_pixels_is_refused(target, tmp_path):
+    """Only in a file that takes pixels, which would have the name twice."""
+    model = tf.keras.Sequential([tf.keras.Input((8, 8, 3)), tf.keras.layers.Conv2D(4, 3, name="normalized_pixels")])
+    with pytest.raises(ValueError, match=r"With `uint8`, layers must have other names .* 'normalized_pixels'\.$"):
+        export(target, model, tmp_path, uint8=True, preprocessing=zoo.SMALL_IMAGES, verify=False)
+    assert not list(tmp_path.iterdir())
+    export(target, model, tmp_path)
+
+
 @pytest.mark.slow
 def test_file_takes_preprocessing_and_names_from_the_description(target, tmp_path):
     model = zoo.load("ResNet20/cifar10")

@@ -14,6 +14,8 @@ from sdbnn_larq.layers.binary import should_be_binary
 from sdbnn_larq.preprocessing import normalize
 from sdbnn_larq.weights import ImagePreprocessing, NetworkDescription
 
+NORMALIZED = "normalized_pixels"  # in a file that takes pixels, the name of what the model takes
+
 
 @dataclass(frozen=True)
 class Source:
@@ -83,6 +85,8 @@ def prepare(
             "With `uint8`, `preprocessing` must be given for a model whose description does not say it, e.g. "
             "`zoo.SMALL_IMAGES`. Received: None."
         )
+    if uint8 and NORMALIZED in (layer.name for layer in model.layers):
+        raise ValueError(f"With `uint8`, layers must have other names than the pixels'. Received: {NORMALIZED!r}.")
     left_float = [layer.name for layer in model.layers if should_be_binary(layer)]
     if left_float and not allow_float:
         raise ValueError(

@@ -16,15 +16,13 @@ from sdbnn_larq.convert.graph import Call, calls, output_call
 from sdbnn_larq.convert.lce import file
 from sdbnn_larq.convert.lce.run import run
 from sdbnn_larq.convert.runtime import require
-from sdbnn_larq.convert.source import Source, prepare
+from sdbnn_larq.convert.source import NORMALIZED, Source, prepare
 from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.convert.verification import Block, Report, Values, VerificationError, verify
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 from sdbnn_larq.layers.binary import is_binary, kernel_of, takes_sign
 from sdbnn_larq.preprocessing import normalize
 from sdbnn_larq.weights import ImagePreprocessing
-
-NORMALIZED = "normalized_pixels"  # name of the tensor
 
 # A 1-bit convolution can write bits for the next through these, and so loses speed if the export looks in between.
 _FUSED = (tf.keras.layers.BatchNormalization, tf.keras.layers.MaxPool2D, lq.layers.QuantConv2D)

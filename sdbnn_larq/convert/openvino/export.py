@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from sdbnn_larq.convert.graph import calls, output_call
 from sdbnn_larq.convert.metadata import KEY
-from sdbnn_larq.convert.openvino.verify import NORMALIZED, run_file, verify_file
+from sdbnn_larq.convert.openvino.verify import run_file, verify_file
 from sdbnn_larq.convert.runtime import require
-from sdbnn_larq.convert.source import Source, prepare
+from sdbnn_larq.convert.source import NORMALIZED, Source, prepare
 from sdbnn_larq.convert.staging import staged
 from sdbnn_larq.convert.verification import Report, top1_agreement
 from sdbnn_larq.layers import ActivationSelfDistribution

@@ -7,11 +7,10 @@ import numpy as np
 
 from sdbnn_larq.convert.graph import calls
 from sdbnn_larq.convert.openvino.run import core
-from sdbnn_larq.convert.source import Source
+from sdbnn_larq.convert.source import NORMALIZED, Source
 from sdbnn_larq.convert.verification import Block, Report, Values, verify
 from sdbnn_larq.layers.binary import is_binary
 
-NORMALIZED = "normalized_pixels"  # name of the node
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO's own choice is bf16 where the processor has it
 
 
