@@ -15,6 +15,24 @@ def sigmoid(x):
 
 
 class TestActivationSelfDistribution:
+    @pytest.mark.parametrize("spatial", [(5,), (5, 4)])
+    def test_masked_steps_are_not_part_of_the_mean(self, spatial):
+        a = draw(3, *spatial, 8)
+        layer = ActivationSelfDistribution(4)
+        layer.build(a.shape)
+        mask = np.arange(5) < np.array([[5], [2], [0]])
+        y = layer(a, mask=mask).numpy()
+        for i, steps in enumerate((5, 2)):
+            np.testing.assert_allclose(
+                (y - a)[i, 0], (layer(a[i : i + 1, :steps]) - a[i : i + 1, :steps])[0, 0], atol=1e-6
+            )
+        np.testing.assert_allclose((y - a)[2], np.full((*spatial, 8), 0.5), atol=1e-6)
+
+    def test_initial_values_may_be_a_function(self):
+        layer = ActivationSelfDistribution(4, kernel_initializer=lambda shape, dtype=None: tf.fill(shape, 2.0))
+        layer.build((None, 8))
+        assert {value for weight in layer.get_weights() for value in weight.flat} == {2.0}
+
     @pytest.mark.parametrize("spatial", [(), (5,), (4, 5), (2, 3, 4)])
     @pytest.mark.parametrize(("channels", "reduction", "hidden"), [(16, 4, 4), (10, 4, 2), (3, 16, 1), (5, 1, 5)])
     def test_dynamic(self, spatial, channels, reduction, hidden):

@@ -197,6 +197,81 @@ def test_frozen_layers_and_data_types_are_kept():
     assert {w.dtype for w in changed.weights} == {changed(images(changed)).dtype} == {tf.float64}
 
 
+class Shortcut(KERAS.Layer):
+    """Two layers inside, of which one may be frozen."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.first, self.second = (KERAS.Dense(8, use_bias=False) for _ in range(2))
+
+    def call(self, x):
+        return x + self.second(self.first(x))
+
+
+def with_frozen_part(layer, part):
+    image = tf.keras.Input((5, 8))
+    model = tf.keras.Model(image, lq.layers.QuantDense(3, **BINARY)(layer(image)))
+    getattr(layer, part).trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("build", "part"),
+    [(Shortcut, "first"), (lambda: KERAS.Bidirectional(KERAS.GRU(4)), "forward_layer")],
+    ids=["own", "bidirectional"],
+)
+def test_what_is_frozen_inside_a_layer_is_kept(build, part):
+    """Keras's configurations do not say what is frozen there, and its lists of weights begin with what is not."""
+    model = with_frozen_part(build(), part)
+    changed = self_distribute(model, "static")
+    assert not getattr(changed.layers[1], part).trainable
+    learning = [weight.name for weight in changed.layers[1].trainable_weights]
+    assert len(learning) == len(model.layers[1].trainable_weights) < len(model.layers[1].weights)
+    vanish(changed)
+    np.testing.assert_array_equal(changed(images(model)), model(images(model)))
+
+
+def test_frozen_models_are_kept():
+    """A frozen model freezes its layers, whatever they say."""
+    inner = tf.keras.Sequential([tf.keras.Input((8,)), KERAS.Dense(8, name="a"), KERAS.Dense(8, name="b")], name="in")
+    model = tf.keras.Sequential([tf.keras.Input((8,)), inner, lq.layers.QuantDense(3, name="dense", **BINARY)])
+    inner.trainable = False
+    inner.get_layer("a").trainable = True
+    changed = self_distribute(model)
+    assert {weight.name.split("/")[0] for weight in model.trainable_weights} == {"dense"}
+    learning = {weight.name.split("/")[0] for weight in changed.trainable_weights}
+    assert "dense" in learning
+    assert not {"a", "b"} & learning
+    assert changed.get_layer("in").get_layer("a").trainable
+    model.trainable = False
+    model.get_layer("dense").trainable = True
+    assert not self_distribute(model).trainable_weights
+
+
+def test_quantizers_of_images_are_asked_with_images():
+    """And those of kernels with kernels: some work for no other rank."""
+
+    def sign_of_an_image(x):
+        _, _, _, channels = x.shape
+        return lq.quantizers.SteSign()(x) * tf.ones(channels)
+
+    conv = lq.layers.QuantConv2D(8, 1, input_quantizer=sign_of_an_image, kernel_quantizer=sign_of_an_image, name="conv")
+    changed = self_distribute(tf.keras.Sequential([tf.keras.Input((4, 4, 8)), conv]))
+    assert changed.self_distributed == ChangedLayers(("conv",), ("conv",))
+
+
+def test_masks_reach_what_comes_after_a_shift():
+    image = tf.keras.Input((5, 8))
+    x = lq.layers.QuantDense(8, **BINARY)(KERAS.Masking()(image))
+    model = tf.keras.Model(image, KERAS.GlobalAveragePooling1D()(x))
+    x = images(model)
+    x[:, 3:] = 0
+    for mode in ("static", "dynamic"):
+        changed = self_distribute(model, mode, reduction=4)
+        vanish(changed)
+        np.testing.assert_array_equal(changed(x), model(x))
+
+
 def test_losses_of_the_model_are_kept():
     image = tf.keras.Input((8,))
     x = lq.layers.QuantDense(8, name="dense", **BINARY)(image)

@@ -54,6 +54,25 @@ def locally_connected():
     return tf.keras.Sequential([tf.keras.Input((4, 4, 8)), lq.layers.QuantLocallyConnected2D(8, 1, name="l", **BINARY)])
 
 
+class OwnSign(KERAS.Layer):
+    """Takes a sign, or has a quantized kernel of another name."""
+
+    def __init__(self, name, **quantizers):
+        super().__init__(name=name)
+        for key, quantizer in quantizers.items():
+            setattr(self, key, quantizer)
+
+    def call(self, x):
+        return x
+
+
+def with_vocabulary():
+    words = tf.keras.Input((), dtype="string")
+    lookup = KERAS.StringLookup(output_mode="one_hot", name="words")
+    lookup.adapt(["a", "b"])
+    return tf.keras.Model(words, lq.layers.QuantDense(8, **BINARY)(lookup(words)))
+
+
 class Uncopyable(KERAS.Layer):
     def __init__(self, size, **kwargs):
         super().__init__(**kwargs)
@@ -121,6 +140,17 @@ SIGN = {"input_quantizer": "ste_sign"}
             {},
             r"'a' \(Dense\), which takes a sign",
         ),
+        (
+            lambda: with_activation(OwnSign("a", sign=lq.quantizers.SteSign(name="q"))),
+            {},
+            r"'a' \(OwnSign\), which has the quantizer 'q' inside.",
+        ),
+        (
+            lambda: with_activation(OwnSign("a", kernel_quantizer=lq.quantizers.SteSign())),
+            {},
+            r"'a' \(OwnSign\), which has a kernel_quantizer, but no kernel.",
+        ),
+        (with_vocabulary, {}, r"weights follow from their configuration\. Received: 'words' \(StringLookup\)"),
         (
             lambda: with_activation(Uncopyable(3, name="a")),
             {},

@@ -21,6 +21,22 @@ class _StaticShift(tf.keras.layers.Layer):
         return tf.sigmoid(self.beta)
 
 
+def _mean(x: tf.Tensor, mask: tf.Tensor | None) -> tf.Tensor:
+    """Over everything but batch and channels.
+
+    # Arguments
+        x: `(batch, ..., channels)`.
+        mask: boolean, the shape of `x` up to some axis; `False` leaves a step out. 0 where it leaves out all.
+    """
+    axes = list(range(1, x.shape.rank - 1))
+    if mask is None:
+        return tf.reduce_mean(x, axes)
+    missing_axes = x.shape.rank - len(mask.shape)
+    steps = tf.reshape(mask, tf.concat([tf.shape(mask), [1] * missing_axes], 0))
+    steps = tf.cast(tf.broadcast_to(steps, tf.shape(x)), x.dtype)
+    return tf.math.divide_no_nan(tf.reduce_sum(steps * x, axes), tf.reduce_sum(steps, axes))
+
+
 @lq.utils.register_keras_custom_object
 class ActivationSelfDistribution(tf.keras.Model):
     r"""Shifts activations before their sign is taken, by an amount the activations decide (ASD).
@@ -29,10 +45,10 @@ class ActivationSelfDistribution(tf.keras.Model):
     y = a + \sigma\left(W_2\,\textrm{relu}(W_1\,\bar{a})\right)
     \\]
 
-    where \\(\bar{a}\\) is the mean of `a` over everything but batch and channels. `mode="static"` learns one shift for
-    each channel instead, \\(y = a + \sigma(\beta)\\), which costs nothing at inference. \\(\sigma\\) is below 1, but
-    `float32` rounds it to 1 for large inputs; either shift is therefore at most `LARGEST_SHIFT`, the largest `float32`
-    below 1.
+    where \\(\bar{a}\\) is the mean of `a` over everything but batch and channels, without the steps that a Keras mask
+    leaves out. `mode="static"` learns one shift for each channel instead, \\(y = a + \sigma(\beta)\\), which costs
+    nothing at inference. \\(\sigma\\) is below 1, but `float32` rounds it to 1 for large inputs; either shift is
+    therefore at most `LARGEST_SHIFT`, the largest `float32` below 1.
 
     It is a small Keras model so that `lq.models.summary` counts its dense layers' parameters and MACs as they are.
 
@@ -76,6 +92,7 @@ class ActivationSelfDistribution(tf.keras.Model):
         self.reduction = reduction
         self.mode = mode
         self.kernel_initializer = tf.keras.initializers.get(kernel_initializer)
+        self.supports_masking = True
         self._trainable_parts: tuple[bool, ...] = ()  # as saved, for `build` to set
 
     def build(self, input_shape):
@@ -110,21 +127,26 @@ class ActivationSelfDistribution(tf.keras.Model):
             units,
             activation,
             use_bias=False,
-            # A copy each: an unseeded initializer used twice draws the same values twice.
-            kernel_initializer=type(self.kernel_initializer).from_config(self.kernel_initializer.get_config()),
+            kernel_initializer=self._new_initializer(),
             dtype=self.dtype_policy,
             name=f"{self.name}_{name}",
         )
+
+    def _new_initializer(self):
+        """A copy each: an unseeded initializer used twice draws the same values twice. A function has no state."""
+        if not isinstance(self.kernel_initializer, tf.keras.initializers.Initializer):
+            return self.kernel_initializer
+        return type(self.kernel_initializer).from_config(self.kernel_initializer.get_config())
 
     def _parts(self) -> list[tf.keras.layers.Layer]:
         """The layers inside, each before those that it contains."""
         return list(self._flatten_layers(include_self=False))
 
-    def call(self, inputs):
+    def call(self, inputs, mask=None):
         if self.mode == "static":
             return inputs + tf.minimum(self.shift(inputs), self.LARGEST_SHIFT)
         rank = inputs.shape.rank
-        mean = tf.reduce_mean(inputs, axis=list(range(1, rank - 1))) if rank > 2 else inputs
+        mean = _mean(inputs, mask) if rank > 2 else inputs
         shift = tf.minimum(self.shift(mean), self.LARGEST_SHIFT)
         return inputs + tf.reshape(shift, [-1, *[1] * (rank - 2), shift.shape[-1]])
 

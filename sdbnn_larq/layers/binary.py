@@ -24,8 +24,10 @@ def takes_sign(layer: tf.keras.layers.Layer) -> bool:
     quantizer = getattr(layer, "input_quantizer", None)
     if quantizer is None:
         return False
-    values = quantizer(tf.constant([[-2.0, -0.3, -1e-6, 0.0, 1e-6, 0.3, 2.0]]))
-    return np.array_equal(values, [[-1, -1, -1, 1, 1, 1, 1]])
+    spec = tf.nest.flatten(layer.input_spec)[0]
+    rank = (spec and (spec.ndim or spec.min_ndim)) or 2
+    probe = tf.reshape(tf.constant([-2.0, -0.3, -1e-6, 0.0, 1e-6, 0.3, 2.0]), [*[1] * (rank - 1), -1])
+    return np.array_equal(np.ravel(quantizer(probe)), [-1, -1, -1, 1, 1, 1, 1])
 
 
 def scale_of(kernel: np.ndarray) -> np.ndarray | None:

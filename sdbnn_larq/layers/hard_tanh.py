@@ -6,7 +6,10 @@ import tensorflow as tf
 
 @tf.custom_gradient
 def hard_tanh(x: tf.Tensor) -> tf.Tensor:
-    """`clip(x, -1, 1)` whose gradient is 1 strictly inside (−1, 1) and 0 elsewhere, as in PyTorch."""
+    """`clip(x, -1, 1)` whose gradient is 1 strictly inside (−1, 1) and 0 elsewhere, as in PyTorch.
+
+    By rounding it is also 0 at the largest float32 below 1.
+    """
     y = tf.clip_by_value(x, -1.0, 1.0)
 
     def grad(dy):
@@ -29,6 +32,10 @@ class HardTanh(tf.keras.layers.Layer):
     # Output shape
         As the input's.
     """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.supports_masking = True
 
     def call(self, inputs):
         return hard_tanh(inputs)

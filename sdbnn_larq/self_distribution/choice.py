@@ -68,7 +68,11 @@ def one_bit_quantizers(layer: tf.keras.layers.Layer) -> list[str]:
     found = []
     for kernel, name in KERNEL_QUANTIZERS.items():
         quantizer = getattr(layer, name, None)
-        if quantizer is not None and _gives_scaled_sign(quantizer, getattr(layer, kernel).shape.rank):
+        if quantizer is None:
+            continue
+        if not hasattr(layer, kernel):
+            raise _refused(layer, f"which has a {name}, but no {kernel}")
+        if _gives_scaled_sign(quantizer, getattr(layer, kernel).shape.rank):
             found.append(name)
     return found
 
@@ -119,9 +123,13 @@ def _check_names(names: Sequence[str] | None, layers: Iterable[tf.keras.layers.L
 
 def _check_nothing_hidden(layer: tf.keras.layers.Layer, activation: bool) -> None:
     """Refuses a layer that computes in 1 bit where it cannot be seen."""
+    own = [getattr(layer, name, None) for name in (*QUANTIZERS, "activation")]
+    known = {id(part) for held in own if isinstance(held, tf.keras.layers.Layer) for part in held._flatten_layers()}
     for inner in layer._flatten_layers(include_self=False):
         if _has_quantizer(inner):
             raise _refused(layer, f"which has the layer {inner.name!r} inside")
+        if isinstance(inner, lq.quantizers.Quantizer) and inner.precision == 1 and id(inner) not in known:
+            raise _refused(layer, f"which has the quantizer {inner.name!r} inside")
     takes = layer if isinstance(layer, lq.quantizers.Quantizer) else getattr(layer, "activation", None)
     if activation and getattr(takes, "precision", None) == 1:
         raise _refused(layer, "which takes a sign outside of an `input_quantizer`")

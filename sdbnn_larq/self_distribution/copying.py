@@ -1,6 +1,6 @@
 """Copies of models, layer by layer, some with another layer in front."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import larq as lq
@@ -64,6 +64,23 @@ def _from_configuration(layer: tf.keras.layers.Layer, changes: Mapping[str, Any]
         ) from error
 
 
+def _assign(layer: tf.keras.layers.Layer, copy: tf.keras.layers.Layer, added: Collection[int]) -> None:
+    """Gives a copy the weights of its original.
+
+    # Arguments
+        layer: the original.
+        copy: of the same configuration, which does not say what is frozen inside a layer.
+        added: the `id` of layers inside the copy that the original does not have.
+    """
+    parts = list(copy._flatten_layers())
+    for part, same in zip(layer._flatten_layers(), [part for part in parts if id(part) not in added], strict=True):
+        same._trainable = part._trainable
+    new = {id(weight) for part in parts if id(part) in added for weight in part._trainable_weights}
+    # Frozen alike, both list their weights in the same order.
+    kept = [weight for weight in copy.weights if id(weight) not in new]
+    tf.keras.backend.batch_set_value(list(zip(kept, layer.get_weights(), strict=True)))
+
+
 class Copies:
     """Copies of a model's layers; what was one layer stays one.
 
@@ -88,26 +105,39 @@ class Copies:
             ValueError: for a subclass whose constructor takes something else than Keras's.
         """
         if type(model) is tf.keras.Sequential:
-            return self._sequential(model)
-        if functional.has_functional_like_constructor(type(model)):
-            return self._functional(model)
-        raise ValueError(
-            "`model` and models inside it must be made from inputs and outputs, or be a Sequential. "
-            f"Received: {model.name!r} ({type(model).__name__}), whose class has a constructor of its own."
-        )
+            copy = self._sequential(model)
+        elif functional.has_functional_like_constructor(type(model)):
+            copy = self._functional(model)
+        else:
+            raise ValueError(
+                "`model` and models inside it must be made from inputs and outputs, or be a Sequential. "
+                f"Received: {model.name!r} ({type(model).__name__}), whose class has a constructor of its own."
+            )
+        copy._trainable = model._trainable  # the property would set that of its layers, too
+        return copy
 
-    def assign_weights(self, kept: Callable[[tf.keras.layers.Layer], list[tf.Variable]]) -> None:
-        """Gives all copies the weights of what they were made from.
+    def assign_weights(self, added: Collection[tf.keras.layers.Layer]) -> None:
+        """Gives all copies the weights of what they were made from, and freezes what was frozen.
 
         # Arguments
-            kept: the weights of a copy that its original has, too.
+            added: layers inside the copies that their originals do not have.
+
+        # Raises
+            ValueError: for a layer whose copy has other weights.
         """
+        new = {id(part) for part in added}
         with lq.context.quantized_scope(False):
             for layer, copy in self._pairs.values():
                 if is_network(layer):
                     continue
-                tf.keras.backend.batch_set_value(list(zip(kept(copy), layer.get_weights(), strict=True)))
-                copy.finalize_state()  # what Keras's `Normalization` computes from its weights
+                try:
+                    _assign(layer, copy, new)
+                    copy.finalize_state()  # what Keras's `Normalization` computes from its weights
+                except Exception as error:  # state of strangers, and of Keras's text layers, is of many kinds
+                    raise ValueError(
+                        "`model` must be made of layers whose weights follow from their configuration. "
+                        f"Received: {layer.name!r} ({type(layer).__name__}), whose copy does not take them."
+                    ) from error
 
     def _layer(self, layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer:
         if isinstance(layer, tf.keras.layers.InputLayer):

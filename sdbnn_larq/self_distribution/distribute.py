@@ -107,8 +107,7 @@ def self_distribute(
 
     copies = Copies(copy, in_front)
     changed = copies.model(model)
-    new = {id(quantizer.alpha) for quantizer in quantizers}
-    copies.assign_weights(lambda layer: [weight for weight in layer.weights if id(weight) not in new])
+    copies.assign_weights(quantizers)
     changed.self_distributed = ChangedLayers(*(tuple(layer.name for layer in found) for found in (inputs, kernels)))
     return changed
 

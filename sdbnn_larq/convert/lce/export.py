@@ -119,9 +119,9 @@ class _DenseAsConvolution(lq.layers.QuantDense):
 class _ShiftOfRank4(ActivationSelfDistribution):
     """Activation Self-Distribution that keeps the rank: the converter drops a reshape, and batches of 1 with it."""
 
-    def call(self, inputs):
-        if self.mode == "static" or inputs.shape.rank != 4:
-            return super().call(inputs)
+    def call(self, inputs, mask=None):
+        if self.mode == "static" or inputs.shape.rank != 4 or mask is not None:
+            return super().call(inputs, mask)
         squeeze, excite = self.shift.weights
         mean = tf.reduce_mean(inputs, axis=[1, 2], keepdims=True)
         hidden = tf.nn.relu(tf.nn.conv2d(mean, squeeze[None, None], 1, "VALID"))
