@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tensorflow as tf
 import zookeeper
 from zookeeper import configure
@@ -124,6 +125,15 @@ def rewritten(path, **changes):
         ({"arguments": lambda a: {**a, "filters": -8}}, "filters=-8"),
         ({"arguments": lambda a: {**a, "binary": 1}}, "binary=1"),
         ({"arguments": lambda a: {**a, "filters": [8]}}, "filters"),
+        (
+            {"arguments": lambda a: {**a, "num_classes": 10**12}, "class_names": None},
+            r"of [\d,]+ bytes .* num_classes=10",
+        ),
+        ({"arguments": lambda a: {**a, "filters": 10**30}}, r"of [\d,]+ bytes must be of a smaller .* filters=1000"),
+        (
+            {"arguments": lambda a: {**a, "wsd_scale": 10**400}},
+            "`wsd_scale` of a description must be a string",
+        ),
         ({"arguments": None}, "`arguments` of a description must be"),
         ({"input_shape": [32, 32]}, "`input_shape` of a description must be"),
         ({"input_shape": [32, 0, 3]}, "`input_shape` of a description must be"),
@@ -184,6 +194,15 @@ class TestFirstFormat:
             "asd_reduction": 4,
         }
         assert zoo.load(golden / "format1_fields.safetensors").description.class_names == ("a", "b", "c")
+
+    @pytest.mark.parametrize("metadata", ["[]", "5", "null", '"x"', '{"report": 5}', '{"options": 5}'])
+    def test_metadata_of_another_kind(self, golden, tmp_path, metadata):
+        with safetensors.safe_open(golden / "format1_fields.safetensors", "np") as file:
+            header = {**file.metadata(), "metadata": metadata}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        safetensors.numpy.save_file(arrays, tmp_path / "a.safetensors", header)
+        with pytest.raises(ValueError, match="must be an undamaged file of packed weights"):
+            zoo.describe(tmp_path / "a.safetensors")
 
 
 class TestTransfer:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import safetensors.numpy
+import tensorflow as tf
 from packing import assert_equal, randomize, small_model, values
 
 from sdbnn_larq import zoo
@@ -110,6 +111,15 @@ def test_other_options(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         zoo.load_packed(other, tmp_path / "a")
     assert_equal(values(other), before)
+
+
+def test_a_weight_of_no_fixed_shape(tmp_path):
+    """A file of them could not be read again."""
+    boundaries = tf.keras.layers.Discretization(num_bins=4, output_mode="one_hot", name="bins")
+    boundaries.adapt(np.arange(20.0)[:, None])
+    with pytest.raises(ValueError, match=r"must have a fixed shape. Received: bins/.* of \(2, None\)\.$"):
+        zoo.save_packed(tf.keras.Sequential([tf.keras.Input((1,)), boundaries]), tmp_path / "a")
+    assert not list(tmp_path.iterdir())
 
 
 def test_failed_save_leaves_the_old_file(tmp_path):

@@ -7,6 +7,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -249,6 +250,32 @@ def test_a_whole_keras_model_whose_layers_compute_something_else(name, suffix, t
     if name != "names":
         with pytest.raises(ValueError, match=re.escape(message)):
             zoo.ResNet20(weights=path, include_top=False)
+
+
+@pytest.mark.parametrize("saved", [{}, {"self_distribution": "activation"}], ids=["both", "activation"])
+def test_a_whole_keras_model_with_more_layers(saved, tmp_path):
+    """Keras loads the layers that the network has, without a word about the others."""
+    zoo.ResNet20(**saved).save(tmp_path / "whole.keras")
+    message = r"must be of a network without layer1_0_conv1_asd \(ActivationSelfDistribution\)\. Received: '.*keras'\."
+    without = {"self_distribution": "weight" if not saved else None}
+    with pytest.raises(ValueError, match=message):
+        zoo.ResNet20(weights=tmp_path / "whole.keras", **without)
+
+
+@pytest.mark.parametrize("bias", ["group", "scalar", "link"])
+def test_a_damaged_file_of_keras_weights(bias, tmp_path):
+    path = tmp_path / "damaged.h5"
+    zoo.ResNet20().save_weights(path)
+    with h5py.File(path, "a") as file:
+        name = "logits/logits/bias:0"
+        del file[name]
+        if bias == "group":
+            file.create_group(name)
+        else:
+            file[name] = 0.0 if bias == "scalar" else h5py.SoftLink("/nowhere")
+    with pytest.raises(ValueError, match="`weights` must be") as error:
+        zoo.ResNet20(weights=path)
+    assert "\n" not in str(error.value)
 
 
 class Applied(tf.keras.layers.Layer):

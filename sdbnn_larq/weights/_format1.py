@@ -57,6 +57,9 @@ def description(model: str, stored: Mapping[str, Any], metadata: Mapping[str, An
         return None
     architecture, size, filters, reduction = ARCHITECTURES[model]
     shapes = {name: weight.shape for name, weight in stored.items()}
+    report = metadata.get("report") if isinstance(metadata, dict) else {}
+    if not (isinstance(metadata, dict) and isinstance(report, dict | None)):
+        raise ValueError("metadata that are not those of version 0.1.0")
     arguments = dict(metadata.get("options", {}))
     if "logits/bias" in shapes:
         arguments["num_classes"] = shapes["logits/bias"][0]
@@ -74,7 +77,6 @@ def description(model: str, stored: Mapping[str, Any], metadata: Mapping[str, An
         arguments["asd_mode"] = "static"
     defaults = {"self_distribution": "both", "binary_weights": True, "binary": True, "asd_mode": "dynamic"}
     names = metadata.get("class_names")
-    report = metadata.get("report")
     return NetworkDescription(
         architecture=architecture,
         arguments={name: value for name, value in arguments.items() if value != defaults.get(name, ...)},

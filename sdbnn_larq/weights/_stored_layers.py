@@ -26,6 +26,9 @@ ARGUMENTS = {  # of the zoo's architectures, which make the settings
 }
 
 
+OWN_KINDS = {"ActivationSelfDistribution", "HardTanh"}  # which a network may lack altogether
+
+
 def check_layers(model: tf.keras.Model, path: Path) -> None:
     """Refuses a whole Keras model whose layers compute something else than those that its weights will fill.
 
@@ -36,7 +39,8 @@ def check_layers(model: tf.keras.Model, path: Path) -> None:
         ValueError: naming the first setting that differs.
     """
     own = [config for layer in model.layers if (config := _own_config(layer))]
-    for config, stored in _pairs(own, _stored_configs(path)):
+    stored_layers = _stored_configs(path)
+    for config, stored in _pairs(own, stored_layers):
         for setting, value, found in _differences(config, stored, ""):
             setting = setting.lstrip(".")
             name = ".".join(filter(None, (config["config"]["name"], setting)))
@@ -45,6 +49,11 @@ def check_layers(model: tf.keras.Model, path: Path) -> None:
                 f"`weights` must be of a network with {name}={value}{argument}. "
                 f"Received: {str(path)!r}, with {name}={found}."
             )
+    if surplus := _surplus(own, stored_layers):
+        raise ValueError(
+            f"`weights` must be of a network without {surplus['config']['name']} ({_class_of(surplus)}). "
+            f"Received: {str(path)!r}."
+        )
 
 
 def _own_config(layer: tf.keras.layers.Layer) -> Config | None:
@@ -81,6 +90,14 @@ def _pairs(own: list[Config], stored: list[Config]) -> Iterator[tuple[Config, Co
     alike = [layer for layer in stored if _class_of(layer) in kinds]
     if len(alike) == len(own):
         yield from zip(own, alike)
+
+
+def _surplus(own: list[Config], stored: list[Config]) -> Config | None:
+    """The first stored layer that the network lacks, of a kind that it compares; Keras passes over it in silence."""
+    names, kinds = {layer["config"]["name"] for layer in own}, {_class_of(layer) for layer in own} | OWN_KINDS
+    if not names & {layer["config"]["name"] for layer in stored}:
+        return None
+    return next((layer for layer in stored if _class_of(layer) in kinds and layer["config"]["name"] not in names), None)
 
 
 def _differences(own: Any, stored: Any, name: str) -> Iterator[tuple[str, Any, Any]]:

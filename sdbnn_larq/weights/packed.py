@@ -103,10 +103,12 @@ def save_packed(
         description: the network's; that which `model` carries if `None`.
 
     # Raises
-        ValueError: if `metadata` or the description cannot be written as JSON or is too long, or if a wildcard of
-            `half` matches no float weight or one outside float16's range.
+        ValueError: if `metadata` or the description cannot be written as JSON or is too long, if a wildcard of `half`
+            matches no float weight or one outside float16's range, or if a weight has no fixed shape.
     """
     weights = named_weights(model)
+    if growing := [name for name, weight in weights.items() if not weight.shape.is_fully_defined()]:
+        raise ValueError(f"All weights must have a fixed shape. Received: {growing[0]} of {weights[growing[0]].shape}.")
     description = description or getattr(model, "description", None)
     stored, arrays = _pack(weights, one_bit_quantizers(model, weights), [half] if isinstance(half, str) else list(half))
     header = {

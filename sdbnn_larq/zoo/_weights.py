@@ -57,7 +57,16 @@ def load(weights: str | os.PathLike, name: str | None = None) -> tf.keras.Model:
             )
         if name not in (None, description.architecture):
             raise ValueError(f"`weights` must be of {name}. Received: weights of {description.architecture}.")
+        _check_counts(description, path)
         return build(description, weights=path)
+
+
+def _check_counts(description: NetworkDescription, path: Path) -> None:
+    """Refuses a description of more channels or classes than its file has bytes, before memory is taken for them."""
+    size = path.stat().st_size
+    for name in ("num_classes", "filters"):
+        if isinstance(value := description.arguments.get(name), int) and value > size:
+            raise ValueError(f"`weights` of {size:,} bytes must be of a smaller network. Received: {name}={value}.")
 
 
 def build(description: NetworkDescription, **changes: Any) -> tf.keras.Model:
@@ -140,7 +149,7 @@ def _classes(path: Path, stored: NetworkDescription | None) -> int | None:
         with h5py.File(path) as file:
             layers = file.get("model_weights", file)
             return int(layers["logits/logits/bias:0"].shape[0]) if "logits/logits/bias:0" in layers else None
-    except OSError:  # no HDF5 file; `load_file` says what is wrong with the file
+    except Exception:  # anything may be in a stranger's file; `load_file` says what is wrong with it
         return None
 
 
