@@ -89,6 +89,25 @@ def test_what_is_published_can_be_recomputed_and_used(runs, catalogue):
     assert [(e.tag, e.description.provenance["seeds"]) for e in _catalogue.published()] == [("digits", [2])]
 
 
+@pytest.mark.parametrize("names", [list("1023456789"), list("abcdefghij")], ids=["other order", "others"])
+@pytest.mark.slow
+def test_the_names_of_the_classes_are_those_of_the_weights(runs, catalogue, names):
+    """And not those of the images that test them, which may come in another order."""
+    model = zoo.load(runs / "binary/weights.safetensors")
+    zoo.save_packed(model, catalogue / "a.safetensors", description=model.description.replace(class_names=tuple(names)))
+    result = publish(runs, run=None, weights=catalogue / "a.safetensors")
+    if names[0] == "a":
+        assert result.exit_code == 2
+        assert (
+            "`dataset` must have the model's classes. Received: Digits, whose class 0 is '0', not 'a'." in result.stderr
+        )
+        return
+    assert result.exit_code == 0, result.output
+    (entry,) = json.loads((catalogue / "registry.json").read_text())
+    assert entry["description"]["class_names"] == names
+    assert f"{entry['accuracy']:.2f}% of 359" in sdbnn("evaluate", catalogue / "a.safetensors").output
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

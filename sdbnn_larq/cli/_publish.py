@@ -52,7 +52,8 @@ def publish(
         "licence": licence,
     }
     description = model.description.replace(
-        class_names=tuple(map(str, source.class_names)), provenance={**model.description.provenance, **provenance}
+        class_names=model.description.class_names or tuple(map(str, source.class_names)),
+        provenance={**model.description.provenance, **provenance},
     )
     known_preprocessing(description)
     twin = description.replace(arguments={**description.arguments, "binary": False})
