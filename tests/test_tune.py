@@ -121,6 +121,46 @@ def test_trials_that_diverge_are_failed_trials(tmp_path):
     assert trials[1].accuracy is None
 
 
+@pytest.mark.slow
+def test_epochs_may_be_searched(tmp_path):
+    search = ["--choice", "epochs=1,2", "--algorithm", "random", "--trials", "2", "--output-dir", tmp_path]
+    result = sdbnn("tune", RECIPE, *search)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "trials.csv").read_text().splitlines()[0] == "trial,epochs,val_accuracy,failure"
+    found = rows(tmp_path)
+    assert sorted(row["epochs"] for row in found) == ["1", "2"]
+    assert f"    epochs = Field({found[0]['epochs']})\n" in (tmp_path / "best.py").read_text()
+
+
+@pytest.mark.slow
+def test_a_network_of_the_recipe_file_may_be_searched(tmp_path):
+    """Python cannot import it by the name of its module."""
+    (tmp_path / "own.py").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(RECIPE.parent)!r})\n"
+        "from tiny_recipe import TinyFactory\n"
+        "from zookeeper import ComponentField, Field, factory, task\n"
+        "from sdbnn_larq.recipes.digits import TrainDigits\n"
+        "@factory\n"
+        "class OwnFactory(TinyFactory):\n"
+        "    name = 'own'\n"
+        "@factory\n"
+        "class OtherFactory(TinyFactory):\n"
+        "    name = 'other'\n"
+        "@task\n"
+        "class TrainOwnOrOther(TrainDigits):\n"
+        "    model = ComponentField(OwnFactory)\n"
+        "    epochs = Field(1)\n"
+    )
+    search = ["--choice", "model=OwnFactory,OtherFactory", "--algorithm", "random", "--trials", "2"]
+    command = [sys.executable, "-m", "sdbnn_larq.cli"]
+    subprocess.run([*command, "tune", "own.py", *search, "--output-dir", "search"], cwd=tmp_path, check=True)
+    trained = [*command, "train", "search/best.py", "output_dir=run"]
+    subprocess.run(trained, cwd=tmp_path, check=True)
+    report = json.loads((tmp_path / "run/report.json").read_text())
+    assert report["validation_accuracy"] == float(rows(tmp_path / "search")[0]["val_accuracy"])
+
+
 @pytest.mark.parametrize(
     ("choice", "message"),
     [("batch_size=64,5000", "batch_size"), ("model.self_distribution=wrong,both", "self_distribution")],

@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
@@ -70,10 +71,12 @@ def load_file(path: str) -> str:
     if not Path(path).is_file():
         raise ValueError(f"TASK must be a recipe's name or a file that exists. Received: {path!r}.")
     sys.path.insert(0, str(Path(path).resolve().parent))  # as Python does for a script
-    spec = importlib.util.spec_from_file_location("_recipe", path)
+    name = f"_recipe_{hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     defined = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     names = [name for name in defined if name in tasks.commands]

@@ -70,9 +70,14 @@ def write_recipe(path: Path, name: str, task: Any, fields: Mapping[str, Any], so
             lines.append(f"    {component} = adjusted({base}, {component!r}{arguments})")
             continue
         chosen = type(base_getattr(task, component))
-        imports.add(f"from {chosen.__module__} import {chosen.__name__}")
+        component_class = chosen.__name__
+        if source and chosen.__module__ == type(task).__module__:  # of the recipe file, which Python cannot import
+            imports.add("from inspect import getmodule")
+            component_class = f"getmodule({base}).{component_class}"
+        else:
+            imports.add(f"from {chosen.__module__} import {component_class}")
         used |= {"ComponentField", "PartialComponent"} if arguments else {"ComponentField"}
-        default = f"PartialComponent({chosen.__name__}{arguments})" if arguments else chosen.__name__
+        default = f"PartialComponent({component_class}{arguments})" if arguments else component_class
         lines.append(f"    {component} = ComponentField({default})")
     text = "\n".join(
         [

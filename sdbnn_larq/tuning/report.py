@@ -19,10 +19,10 @@ def print_table(trials: Sequence[Trial]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("trial", *trials[0].fields, "epochs", "validation accuracy")
+    table = Table("trial", *_searched(trials[0]), "epochs", "validation accuracy")
     for trial in trials:
         accuracy = f"failed: {trial.failure}" if trial.accuracy is None else f"{trial.accuracy:.2%}"
-        table.add_row(trial.name, *map(_short, trial.fields.values()), str(trial.epochs), accuracy)
+        table.add_row(trial.name, *map(_short, _searched(trial).values()), str(trial.epochs), accuracy)
     Console().print(table)
 
 
@@ -30,10 +30,10 @@ def write_csv(trials: Sequence[Trial], path: Path) -> None:
     """Writes the trials, the best first; a failed one has no accuracy, but says why."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", *trials[0].fields, "epochs", "val_accuracy", "failure"])
+    writer.writerow(["trial", *_searched(trials[0]), "epochs", "val_accuracy", "failure"])
     for trial in trials:
         accuracy = "" if trial.accuracy is None else trial.accuracy
-        writer.writerow([trial.name, *trial.fields.values(), trial.epochs, accuracy, trial.failure or ""])
+        writer.writerow([trial.name, *_searched(trial).values(), trial.epochs, accuracy, trial.failure or ""])
     with atomic_file(path) as file:
         file.write(text.getvalue().encode())
 
@@ -61,6 +61,11 @@ def draw_trials(trials: Sequence[Trial], space: Sequence[Range | Choice], path: 
     figure.colorbar(colors, ax=axes, label="validation accuracy")
     with atomic_file(path) as file:
         figure.savefig(file, format="png", dpi=100)
+
+
+def _searched(trial: Trial) -> dict[str, Any]:
+    """A trial's fields but for the epochs, which every trial has."""
+    return {name: value for name, value in trial.fields.items() if name != "epochs"}
 
 
 def _height(entry: Range | Choice, value: Any) -> float:

@@ -242,14 +242,15 @@ class Search:
         raise failure
 
     def trials(self, tuner: TaskTuner) -> list[Trial]:
+        found = [(trial, fields_of(self.space, trial.hyperparameters.values)) for trial in tuner.oracle.trials.values()]
         trials = [
             Trial(
                 trial.trial_id,
-                fields_of(self.space, trial.hyperparameters.values),
-                trial.hyperparameters.values.get("tuner/epochs", self.epochs),
+                fields,
+                trial.hyperparameters.values.get("tuner/epochs", fields.get("epochs", self.epochs)),
                 trial.score if trial.status == "COMPLETED" else None,
                 reason(trial.message) if trial.message else None,
             )
-            for trial in tuner.oracle.trials.values()
+            for trial, fields in found
         ]
         return sorted(trials, key=lambda trial: -1.0 if trial.accuracy is None else trial.accuracy, reverse=True)
