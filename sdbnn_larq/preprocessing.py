@@ -165,14 +165,15 @@ def preprocess_input(images: ImageSource | Sequence[ImageSource], model: Any = N
     # Raises
         ValueError: for anything else, or if the model's description does not say how its images are prepared.
     """
-    pixels = [_pixels(image) for image in _as_list(images)]
-    if not pixels:
+    images = _as_list(images)
+    if not images:
         raise ValueError("`images` must be at least one image. Received: none.")
     if model is None:
-        return np.stack([np.asarray(larq_zoo.preprocess_input(image)) for image in pixels])
+        return np.stack([np.asarray(larq_zoo.preprocess_input(_pixels(image))) for image in images])
     description = model if isinstance(model, NetworkDescription) else describe(model)
     size = description.input_shape[:2]
-    fitted = np.stack([fit(image, size, known_preprocessing(description)) for image in pixels])
+    # One at a time: a photograph takes 36 MB as it is.
+    fitted = np.stack([fit(_pixels(image), size, known_preprocessing(description)) for image in images])
     takes_pixels = getattr(model, "dtype", None) == np.uint8
     return fitted if takes_pixels else normalize(fitted, known_preprocessing(description))
 

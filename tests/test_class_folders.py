@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sdbnn_larq import zoo
 from sdbnn_larq.cli import main
 from sdbnn_larq.evaluation import evaluate
 from sdbnn_larq.training import ImageFolder, Imagenette, PhotoFolder
+from sdbnn_larq.training.datasets import checksum_of_file_names
 from sdbnn_larq.training.photo_datasets import WORDNET
 
 FOLDERS = pytest.mark.parametrize("kind", [ImageFolder, PhotoFolder])
@@ -305,6 +307,28 @@ def test_an_image_that_only_decoding_finds_is_named_before_the_first_epoch(class
     assert path in result.output
     assert len(result.output.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_among_the_images_is_refused(class_folders, monkeypatch):
+    """By default it would be written there, if that is where the command runs: a class more for the next."""
+    monkeypatch.chdir(class_folders)
+    before = sorted(class_folders.rglob("*"))
+    for fields in ([], ["output_dir=red/run"]):
+        result = CliRunner().invoke(main, ["train", "Folder", "dataset.directory=.", "batch_size=8", *fields])
+        assert result.exit_code == 2
+        assert "`output_dir` must lie outside of the images' folder. Received: output_dir=" in result.output
+    assert sorted(class_folders.rglob("*")) == before
+
+
+@FOLDERS
+def test_a_file_of_another_name_is_another_division(class_folders, tmp_path, kind):
+    """As many images in each split, and others: a run does not go on with them."""
+    shutil.copytree(class_folders, tmp_path / "copy")
+    checksums = [checksum_of_file_names(data_of(kind, folder)) for folder in (class_folders, tmp_path / "copy")]
+    assert checksums[0] == checksums[1]
+    first = min(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
+    first.rename(first.with_name(f"z{first.name}"))
+    assert checksum_of_file_names(data_of(kind, tmp_path / "copy")) != checksums[0]
 
 
 def test_photographs_of_another_size_than_the_model_s_are_refused(class_folders, tmp_path):

@@ -1,13 +1,15 @@
 """Fine-tuning of trained weights: the network they give, the two phases, and a run that is cut off."""
 
 import itertools
+import math
 
 import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from zookeeper import configure
+from zookeeper import Field, configure
+from zookeeper import task as zookeeper_task
 
 from sdbnn_larq import zoo
 from sdbnn_larq.recipes.fine_tune import TrainFineTune
@@ -178,6 +180,13 @@ def test_head_epochs_that_do_not_fit(files, pictures, tmp_path, head_epochs):
     assert not (tmp_path / "run").exists()
 
 
+def test_the_classifier_s_learning_rate(files, pictures, tmp_path):
+    for wrong in (-1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="`head_learning_rate` must be 0 or more"):
+            fine_tuning(files, pictures, tmp_path / "run", head_learning_rate=wrong).check()
+    assert type(fine_tuning(files, pictures, tmp_path / "run", head_learning_rate=1).learning_rate_at(0)) is float
+
+
 def test_weights_that_do_not_exist(files, pictures, tmp_path):
     with pytest.raises(ValueError, match="nowhere"):
         fine_tuning(files, pictures, tmp_path / "run", weights="nowhere.safetensors")
@@ -192,5 +201,14 @@ def test_weights_of_photographs(trained, pictures, tmp_path):
     assert type(task.preprocessing).__name__ == "Photos"
     assert type(task.dataset).__name__ == "PhotoFolder"
     assert tuple(task.preprocessing.input_shape) == (16, 16, 3)
+
+    @zookeeper_task
+    class TrainFromThem(TrainFineTune):
+        weights = Field(str(tmp_path / "weights.safetensors"))
+
+    by_default = TrainFromThem()
+    configure(by_default, {"dataset.directory": str(pictures), "output_dir": str(tmp_path / "run")})
+    by_default.check()
+    assert type(by_default.preprocessing).__name__ == "Photos"
     with pytest.raises(ValueError, match="`preprocessing` must prepare images as those of the weights were"):
         fine_tuning(tmp_path, pictures, tmp_path / "run", preprocessing="SmallImages").check()

@@ -155,7 +155,7 @@ def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(photogr
     Path(path).write_bytes(damaged_png())
     monkeypatch.setattr(_data_check, "PICTURES", 1)  # as if it came later
     training = training_on(tmp_path, tmp_path / "run")
-    with pytest.raises(ValueError, match=rf"whole JPEG.*{re.escape(path)}.*\. Without that image"):
+    with pytest.raises(ValueError, match=rf"whole JPEG.*{re.escape(path)}.*\. With a whole image in its place"):
         training.run()
 
 

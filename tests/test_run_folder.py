@@ -158,8 +158,9 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     data = {"class_names": ["cat", "dog"], "training_images": 90, "validation_images": 10}
     folder.open({"epochs": 3}, data, "float32", 0)
     folder.open({"epochs": 3}, data, "float32", 0)
+    folder.open({"epochs": 3}, {**data, "checksum_of_file_names": "0a"}, "float32", 0)  # of which it said nothing
     written = (tmp_path / "run" / "data.json").read_text()
-    for changed in ({"class_names": ["dog", "zebra"]}, {"training_images": 91}):
+    for changed in ({"class_names": ["dog", "zebra"]}, {"training_images": 91}, {"checksum_of_file_names": "0b"}):
         with pytest.raises(ValueError, match=r"the data that it began with\. .*, begun with the"):
             folder.open({"epochs": 3}, {**data, **changed}, "float32", 0)
     assert (tmp_path / "run" / "data.json").read_text() == written

@@ -33,8 +33,8 @@ def train(output, *fields, timeout=300):
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def killed(output, target, count, signal):
-    command = [sys.executable, HERE / "killed_run.py", target, str(count), signal, f"output_dir={output}"]
+def killed(output, target, count, signal, *fields):
+    command = [sys.executable, HERE / "killed_run.py", target, str(count), signal, f"output_dir={output}", *fields]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -126,6 +126,31 @@ def test_killed_run_ends_as_an_undisturbed_one(undisturbed, tmp_path):
     # Each kill came at another place.
     assert steps[0] == 0
     assert steps[1] < steps[2]
+
+
+@pytest.mark.slow
+def test_killed_around_the_end_of_an_epoch(undisturbed, tmp_path):
+    """Where a checkpoint inside an epoch would be due after its last step."""
+    expected, expected_history = end(undisturbed)
+    total = Checkpoints(undisturbed / "checkpoints").newest()[1]["total_steps"]
+    every = total // len(expected_history)  # the steps of an epoch
+    kills = [
+        (SURVIVAL + "on_train_batch_end", every, "SIGINT"),
+        (SURVIVAL + "on_epoch_end", 1, "SIGKILL"),
+        ("sdbnn_larq.training.experiment:TrainSDBNN.finish", 1, "SIGKILL"),
+    ]
+    for target, count, signal in kills:
+        process = killed(tmp_path, target, count, signal, f"checkpoint_steps={every}")
+        assert process.returncode == (130 if signal == "SIGINT" else -9), process.stderr
+        steps = [int(path.name.split("-")[1]) for path in Checkpoints(tmp_path / "checkpoints").paths()]
+        assert len(set(steps)) == len(steps)
+    process = train(tmp_path, f"checkpoint_steps={every}")
+    assert process.returncode == 0, process.stderr
+    arrays, history = end(tmp_path)
+    assert arrays.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(arrays[name], array, err_msg=name)
+    assert history == expected_history
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def readable_pictures() -> Iterator[None]:
         if "IteratorGetNext" not in str(error):  # not the data's
             raise
         raise ValueError(
-            f"{reason(error)} Without that image the same command goes on from the last checkpoint."
+            f"{reason(error)} With a whole image in its place the same command goes on from the last checkpoint."
         ) from error
 
 

@@ -118,12 +118,12 @@ class RunFolder:
             ValueError: if the disk has too little room, or if the data are no longer those that the run began with.
             OSError: if the folder cannot be written.
         """
-        known = self._read_json("data.json") or data  # which earlier versions did not write
+        known = self._read_json("data.json") or data  # which earlier versions did not write, or not all of it
         for name, value in data.items():
-            if known[name] != value:
+            if (begun := known.get(name, value)) != value:
                 raise ValueError(
                     f"A run must go on with the data that it began with. Received: {str(self.path)!r}, begun with the "
-                    f"{name} {known[name]}, and now {value}."
+                    f"{name} {begun}, and now {value}."
                 )
         self.path.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.path).free

@@ -46,6 +46,7 @@ class Survival(tf.keras.callbacks.Callback):
         checkpoints: where to save.
         progress: where the run begins; kept up to date.
         metrics: sums of the epoch that a checkpoint interrupted, added to what the rest of it gives.
+        steps: of an epoch. After the last there is no checkpoint before that of the epoch's end.
         every: steps between checkpoints inside an epoch, or 0 for those at the end of epochs alone.
         signals: looked at after each step and epoch.
         on_epoch: called with the progress after each epoch.
@@ -57,13 +58,14 @@ class Survival(tf.keras.callbacks.Callback):
         progress: Progress,
         metrics: dict[str, np.ndarray],
         *,
+        steps: int,
         every: int,
         signals: Signals,
         on_epoch: Callable[[Progress], None],
     ):
         super().__init__()
         self.checkpoints, self.progress, self.metrics = checkpoints, progress, metrics
-        self.every, self.signals, self.on_epoch = every, signals, on_epoch
+        self.steps, self.every, self.signals, self.on_epoch = steps, every, signals, on_epoch
 
     def on_train_batch_end(self, batch, logs=None):
         if self.metrics:
@@ -81,7 +83,8 @@ class Survival(tf.keras.callbacks.Callback):
             )
         progress.step += 1
         progress.total_steps += 1
-        if self.signals.pending or (self.every and progress.step % self.every == 0):
+        due = self.signals.pending or (self.every and progress.step % self.every == 0)
+        if due and progress.step < self.steps:
             self.save(metric_variables(self.model))
             self.stop_if_asked()
 

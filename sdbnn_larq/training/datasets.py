@@ -4,6 +4,7 @@ An example is a dictionary of `image`, the bytes of an image file or uint8 `(hei
 from 0. Each data set names its `preprocessing`, which turns an image into the input of a network.
 """
 
+import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,21 @@ DIVISION = ("validation_fraction", "test_fraction", "train_split", "validation_s
 def division_of(dataset: Dataset) -> dict[str, float | str]:
     """The fields that say which images of a data set train, validate and test; a later test needs the same."""
     return {name: getattr(dataset, name) for name in DIVISION if name in dataset.__component_fields__}
+
+
+def checksum_of_file_names(dataset: Dataset) -> str | None:
+    """Of the images in each split of a folder, wherever it lies; `None` for a data set that is no folder.
+
+    One file more or less moves others from a split to another.
+    """
+    if not isinstance(dataset, FolderDataset):
+        return None
+    names = [
+        f"{split}/{os.path.relpath(os.fsdecode(path), dataset.directory)}"
+        for split, (paths, _) in sorted(dataset.splits.items())
+        for path in paths
+    ]
+    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 class PreparedTFDS(TFDSDataset):

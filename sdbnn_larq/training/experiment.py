@@ -3,8 +3,10 @@
 import contextlib
 import functools
 import math
+import os
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Optional
 
 import larq as lq
@@ -26,7 +28,7 @@ from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Survival, restore
-from sdbnn_larq.training.datasets import division_of
+from sdbnn_larq.training.datasets import checksum_of_file_names, division_of
 from sdbnn_larq.training.evaluation_data import evaluation_batches, evaluation_of, examples_for, input_shape_of
 from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.preprocessing import SmallImages
@@ -114,6 +116,7 @@ class TrainSDBNN(Experiment):
         signals = Signals()
         with signals.caught():
             self.check()
+            self.check_output_dir()
             folder = RunFolder(self.output_dir)
             same_run = self.configuration, provenance.given_fields(self)
             report = folder.report_of(*same_run)
@@ -170,6 +173,15 @@ class TrainSDBNN(Experiment):
             if name in provenance.given_fields(self) and value not in [known.get(entry) or 0 for entry in entries]:
                 raise ValueError(f"`{name}` must be left out with {known['class']}, which has none. Received: {value}.")
 
+    def check_output_dir(self) -> None:
+        """Refuses a folder among those of the classes, which would be one of them."""
+        for images in getattr(self.dataset, "parts", {}).values():
+            if Path(self.output_dir).resolve().is_relative_to(images.resolve()):
+                raise ValueError(
+                    "`output_dir` must lie outside of the images' folder. "
+                    f"Received: output_dir={self.output_dir!r} in {os.fspath(images)!r}."
+                )
+
     @property
     def precision_in_use(self) -> str:
         """That of this machine; `train` sets the one with which a run was begun."""
@@ -219,6 +231,7 @@ class TrainSDBNN(Experiment):
             "class_names": [str(name) for name in self.dataset.class_names],
             "training_images": count,
             "validation_images": validation_count,
+            **({"checksum_of_file_names": names} if (names := checksum_of_file_names(self.dataset)) else {}),
         }
         if self.sign_statistics:
             Observer(self.model)  # refuses a model without signs before anything is written
@@ -289,6 +302,7 @@ class TrainSDBNN(Experiment):
                     folder.checkpoints,
                     progress,
                     metrics,
+                    steps=self.train_batches.steps,
                     every=self.checkpoint_steps,
                     signals=signals,
                     on_epoch=functools.partial(self.after_epoch, folder),

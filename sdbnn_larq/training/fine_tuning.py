@@ -153,7 +153,8 @@ class TrainFineTuned(TrainSDBNN):
     def __pre_configure__(self, conf: Mapping[str, Any]) -> dict[str, Any]:
         """Prepares images as the weights' description says."""
         conf = super().__pre_configure__(dict(conf))
-        weights = conf.get("weights")
+        default = type(self).__component_fields__["weights"]._default
+        weights = conf.get("weights", default if isinstance(default, str) else None)
         if weights is None or _is_keras_file(weights):
             return conf
         description = zoo.describe(weights)
@@ -168,6 +169,10 @@ class TrainFineTuned(TrainSDBNN):
             raise ValueError(
                 f"`head_epochs` must be from 0 to the {self.epochs} epochs. Received: head_epochs={self.head_epochs}."
             )
+        if not 0 <= self.head_learning_rate < math.inf:
+            raise ValueError(
+                f"`head_learning_rate` must be 0 or more. Received: head_learning_rate={self.head_learning_rate}."
+            )
         if not _is_keras_file(self.weights):
             wanted, own = zoo.describe(self.weights).preprocessing, evaluation_of(self.preprocessing)
             if wanted not in (None, own):
@@ -178,7 +183,7 @@ class TrainFineTuned(TrainSDBNN):
     def learning_rate_at(self, epoch: int) -> float:
         """That of the classifier, then cosine to 0, per epoch."""
         if epoch < self.head_epochs:
-            return self.head_learning_rate
+            return float(self.head_learning_rate)
         share = (epoch - self.head_epochs) / (self.epochs - self.head_epochs)
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
