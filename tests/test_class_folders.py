@@ -1,6 +1,7 @@
 """Folders of images as people have them: laid out in the usual ways, and with everything that may be wrong."""
 
 import errno
+import json
 import os
 import re
 import shutil
@@ -329,6 +330,31 @@ def test_a_file_of_another_name_is_another_division(class_folders, tmp_path, kin
     first = min(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
     first.rename(first.with_name(f"z{first.name}"))
     assert checksum_of_file_names(data_of(kind, tmp_path / "copy")) != checksums[0]
+
+
+@pytest.mark.slow
+def test_an_evaluation_on_other_files_than_in_training_warns(class_folders, tmp_path):
+    folder = class_folders
+    tiny = Path(__file__).with_name("tiny_recipe.py")
+    fields = ["dataset=ImageFolder", f"dataset.directory={folder}", "batch_size=8", "epochs=1"]
+    trained = CliRunner().invoke(main, ["train", str(tiny), *fields, f"output_dir={tmp_path / 'run'}"])
+    assert trained.exit_code == 0, trained.output
+    known = json.loads((tmp_path / "run/data.json").read_text())
+    assert known["checksum_of_file_names"] == checksum_of_file_names(data_of(ImageFolder, folder))
+    description = zoo.ResNet20(num_classes=2, input_shape=(32, 32, 3)).description.replace(
+        class_names=("blue", "red"),
+        preprocessing=zoo.SMALL_IMAGES,
+        provenance={"dataset": "ImageFolder", "checksum_of_file_names": known["checksum_of_file_names"]},
+    )
+    weights = tmp_path / "weights.safetensors"
+    zoo.save_packed(zoo.ResNet20(num_classes=2), weights, description=description)
+    for changed in (False, True):
+        if changed:
+            first = min(path for path in folder.rglob("*") if path.is_file())
+            first.rename(first.with_name(f"z{first.name}"))
+        result = CliRunner().invoke(main, ["evaluate", str(weights), f"directory={folder}"])
+        assert result.exit_code == 0, result.output
+        assert ("may have been trained on" in result.stderr) == changed
 
 
 def test_photographs_of_another_size_than_the_model_s_are_refused(class_folders, tmp_path):

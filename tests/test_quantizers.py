@@ -60,10 +60,11 @@ class TestEDESign:
         assert quantizer.t.numpy() == 4.0
         assert len(traces) == 2
 
-    @pytest.mark.parametrize("arguments", [{"t": 0.0}, {"t": -1.0}, {"t": 1.0, "k": 0.0}, {"t": float("nan")}])
-    def test_not_positive(self, arguments):
-        with pytest.raises(ValueError, match="must be greater than 0"):
-            EDESign(**arguments)
+    @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+    @pytest.mark.parametrize("name", ["t", "k"])
+    def test_not_positive(self, name, value):
+        with pytest.raises(ValueError, match=f"`{name}` must be greater than 0 and finite. Received: {name}={value}"):
+            EDESign(**{name: value})
 
     def test_config(self):
         quantizer = EDESign(t=0.5, k=3.0, name="q")
@@ -143,10 +144,19 @@ class TestWeightSelfDistribution:
         kernel = np.array([[-0.0051, -0.0049, 3.01]], np.float32).T
         np.testing.assert_array_equal(WeightSelfDistribution()(kernel).numpy().ravel(), [-1, 1, 1])
 
-    @pytest.mark.parametrize("quantizer", ["dorefa_quantizer", lq.quantizers.DoReFa(3)])
+    @pytest.mark.parametrize("quantizer", ["dorefa_quantizer", lq.quantizers.DoReFa(3), None])
     def test_more_than_one_bit(self, quantizer):
         with pytest.raises(ValueError, match="must be a 1-bit quantizer"):
             WeightSelfDistribution(quantizer)
+
+    @pytest.mark.parametrize("scale", [-0.1, float("nan"), float("inf")])
+    def test_scale(self, scale):
+        with pytest.raises(ValueError, match=f"`scale` must be 0 or more and finite. Received: scale={scale}"):
+            WeightSelfDistribution(scale=scale)
+
+    def test_channel_axes_that_a_kernel_does_not_have(self):
+        with pytest.raises(ValueError, match=r"of the kernel, of shape \(3, 4\)\. Received: channel_axes=\(-3,\)"):
+            WeightSelfDistribution(channel_axes=(-3,))(tf.ones((3, 4)))
 
     @pytest.mark.parametrize("axes", [(), (3,), (-2, 0)])
     def test_channel_axes_that_are_not_negative(self, axes):

@@ -103,6 +103,10 @@ def test_two_inputs_by_name_or_in_order():
     assert without_rounding(analysis.signs(model, iter(batches))) == without_rounding(report)
     with pytest.raises(ValueError, match=r"`images` must have as many for each input. Received: \[22, 23\]"):
         analysis.signs(model, [IMAGES, numbers[1:]])
+    with pytest.raises(ValueError, match="`batch_size` must be a whole number from 1"):
+        analysis.signs(model, [IMAGES, numbers], batch_size=0)
+    with pytest.raises(KeyError, match="nope"):
+        report["nope"]
 
 
 class Subclassed(tf.keras.Model):

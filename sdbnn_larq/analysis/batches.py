@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq._counts import is_count
+
 
 def batches(images: Any, batch_size: int) -> Iterator[Any]:
     """Takes inputs in any form that `model.predict` takes.
@@ -19,8 +21,10 @@ def batches(images: Any, batch_size: int) -> Iterator[Any]:
         The inputs of the model, each with its batch axis.
 
     # Raises
-        ValueError: if there is no image.
+        ValueError: if there is no image, or for another batch size.
     """
+    if not is_count(batch_size):
+        raise ValueError(f"`batch_size` must be a whole number from 1. Received: batch_size={batch_size!r}.")
     found = _slices(images, batch_size) if _is_array(images) else _firsts(images)
     empty = True
     for batch in found:

@@ -191,8 +191,8 @@ class SignReport:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> LayerSigns:
-        """The layer of that name."""
-        return next(layer for layer in self.layers if layer.name == name)
+        """The layer of that name; a `KeyError` if there is none."""
+        return {layer.name: layer for layer in self.layers}[name]
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON holds it; a histogram without its empty ends."""

@@ -3,13 +3,14 @@
 from collections.abc import Iterable, Mapping
 
 from zookeeper import configure
+from zookeeper.core.utils import warn
 from zookeeper.tf import Dataset
 
 from sdbnn_larq import training, zoo
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.evaluation import at_size, load_network
 from sdbnn_larq.evaluation import evaluate as accuracy_of
-from sdbnn_larq.training.datasets import DIVISION
+from sdbnn_larq.training.datasets import DIVISION, checksum_of_file_names
 from sdbnn_larq.weights import NetworkDescription
 
 EXPORTED = [getattr(training, name) for name in training.__all__]
@@ -34,6 +35,9 @@ def test_set(description: NetworkDescription, dataset: str | None, config: Itera
     known = description.provenance.get("division") if dataset == trained else None
     division = {name: known[name] for name in DIVISION if name in known} if isinstance(known, Mapping) else {}
     configure(source, {**division, **parse_fields(config, DATASETS[dataset])})
+    names = description.provenance.get("checksum_of_file_names") if dataset == trained else None
+    if names and "test" not in getattr(source, "parts", ()) and names != checksum_of_file_names(source):
+        warn("The folder's files have other names than in training: some of its test images may have been trained on.")
     return source
 
 

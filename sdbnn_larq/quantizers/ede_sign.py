@@ -1,5 +1,7 @@
 """The sign function with the error decay estimator (EDE) as its pseudo-gradient."""
 
+import math
+
 import larq as lq
 import tensorflow as tf
 from larq.quantizers import _BaseQuantizer
@@ -60,7 +62,7 @@ class EDESign(_BaseQuantizer):
         k: scalar float variable, the height in use.
 
     # Raises
-        ValueError: if `t` or `k` is not positive, or under a dtype policy of 16 bits.
+        ValueError: if `t` or `k` is not positive and finite, or under a dtype policy of 16 bits.
 
     # References
         - [Forward and Backward Information Retention for Accurate Binary Neural Networks](https://arxiv.org/abs/1909.10788),
@@ -72,11 +74,11 @@ class EDESign(_BaseQuantizer):
     def __init__(self, t: float = 1.0, k: float | None = None, **kwargs):
         super().__init__(**kwargs)
         refuse_half_precision(self)
-        if not t > 0:
-            raise ValueError(f"`t` must be greater than 0. Received: t={t}.")
+        if not 0 < t < math.inf:
+            raise ValueError(f"`t` must be greater than 0 and finite. Received: t={t}.")
         k = max(1 / t, 1.0) if k is None else k
-        if not k > 0:
-            raise ValueError(f"`k` must be greater than 0. Received: k={k}.")
+        if not 0 < k < math.inf:
+            raise ValueError(f"`k` must be greater than 0 and finite. Received: k={k}.")
         with tf.name_scope(f"{self.name}/"):
             self.t = self._add_scalar("t", t)
             self.k = self._add_scalar("k", k)

@@ -1,6 +1,7 @@
 """Weight Self-Distribution: a learned shift of each output channel's weights before their sign is taken."""
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import larq as lq
@@ -58,8 +59,8 @@ class WeightSelfDistribution(_BaseQuantizer):
             `lq.context.metrics_scope`.
 
     # Raises
-        ValueError: if `quantizer` is not a 1-bit quantizer, if an axis is not negative, if a kernel does not fit the α
-            that was built, or under a dtype policy of 16 bits.
+        ValueError: if `quantizer` is not a 1-bit quantizer, if `scale` is negative, if an axis is not negative or not
+            one of the kernel's, if a kernel does not fit the α that was built, or under a dtype policy of 16 bits.
 
     # References
         - [Self-Distribution Binary Neural Networks](https://arxiv.org/abs/2103.02394)
@@ -77,14 +78,21 @@ class WeightSelfDistribution(_BaseQuantizer):
         super().__init__(**kwargs)
         refuse_half_precision(self)
         self.quantizer = lq.quantizers.get(quantizer)  # what Larq's metrics count, they count here
-        if getattr(self.quantizer, "precision", 1) != 1:
+        if self.quantizer is None or getattr(self.quantizer, "precision", 1) != 1:
             raise ValueError(f"`quantizer` must be a 1-bit quantizer. Received: quantizer={quantizer!r}.")
         if channel_axes is not None and not (channel_axes and all(axis < 0 for axis in channel_axes)):
             raise ValueError(f"`channel_axes` must be negative integers. Received: channel_axes={channel_axes!r}.")
+        if not 0 <= scale < math.inf:
+            raise ValueError(f"`scale` must be 0 or more and finite. Received: scale={scale!r}.")
         self.scale = scale
         self.channel_axes: tuple[int, ...] | None = None if channel_axes is None else tuple(channel_axes)
 
     def build(self, input_shape):
+        if not all(-len(input_shape) <= axis for axis in self.channel_axes or ()):
+            raise ValueError(
+                f"`channel_axes` must be axes of the kernel, of shape {tuple(input_shape)}. "
+                f"Received: channel_axes={self.channel_axes}."
+            )
         with tf.name_scope(f"{self.name}/"):  # unique in a model, as HDF5 wants
             self.alpha = self.add_weight(
                 name="alpha_bias",  # `lq.models.summary` counts no MACs for a bias

@@ -38,11 +38,11 @@ def checksum_of_file_names(dataset: Dataset) -> str | None:
     if not isinstance(dataset, FolderDataset):
         return None
     names = [
-        f"{split}/{os.path.relpath(os.fsdecode(path), dataset.directory)}"
+        b"/".join([split.encode(), *path.split(os.fsencode(os.sep))[-2:]])  # of its class folder, and its own
         for split, (paths, _) in sorted(dataset.splits.items())
-        for path in paths
+        for path in paths.tolist()
     ]
-    return hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join(names)).hexdigest()[:16]
 
 
 class PreparedTFDS(TFDSDataset):

@@ -366,6 +366,7 @@ class TrainSDBNN(Experiment):
                     "task": type(self).__name__,
                     "dataset": type(self.dataset).__name__,
                     "division": division_of(self.dataset),
+                    **{name: self.data[name] for name in self.data if name == "checksum_of_file_names"},
                     "seeds": [self.seed],
                 },
             )
