@@ -24,8 +24,6 @@ ARGUMENTS = {  # of the zoo's architectures, which make the settings
     "kernel_quantizer": "binary and self_distribution",
     "input_quantizer": "binary",
 }
-
-
 OWN_KINDS = {"ActivationSelfDistribution", "HardTanh"}  # which a network may lack altogether
 
 
