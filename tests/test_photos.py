@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -147,16 +148,17 @@ def test_photo_folder(photographs):
 
 
 def test_photograph_that_cannot_be_decoded_ends_the_training_in_one_line(photographs, tmp_path, monkeypatch):
-    for name in ("china", "flower"):
-        (tmp_path / name).mkdir()
-        for path in (photographs / name).iterdir():
-            (tmp_path / name / path.name).write_bytes(path.read_bytes())
-    path = os.fsdecode(configured(PhotoFolder(), directory=str(tmp_path)).splits["train"][0][5])
+    folder = shutil.copytree(photographs, tmp_path / "photographs")
+    path = os.fsdecode(configured(PhotoFolder(), directory=str(folder)).splits["train"][0][5])
+    whole = Path(path).read_bytes()
     Path(path).write_bytes(damaged_png())
     monkeypatch.setattr(_data_check, "PICTURES", 1)  # as if it came later
-    training = training_on(tmp_path, tmp_path / "run")
+    training = training_on(folder, tmp_path / "run")
     with pytest.raises(ValueError, match=rf"whole JPEG.*{re.escape(path)}.*\. With a whole image in its place"):
         training.run()
+    Path(path).write_bytes(whole)
+    training_on(folder, tmp_path / "run").run()
+    assert (tmp_path / "run" / "report.json").exists()
 
 
 @pytest.mark.parametrize("seed", [0, 3])
