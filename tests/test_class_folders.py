@@ -1,32 +1,18 @@
 """Folders of images as people have them: laid out in the usual ways, and with everything that may be wrong."""
 
 import errno
-import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import damaged_png, write_images
-from zookeeper import configure
+from folders import FOLDERS, data_of
 
-from sdbnn_larq import zoo
 from sdbnn_larq.cli import main
-from sdbnn_larq.evaluation import evaluate
-from sdbnn_larq.training import ImageFolder, Imagenette, PhotoFolder
-from sdbnn_larq.training.datasets import checksum_of_file_names
-from sdbnn_larq.training.photo_datasets import WORDNET
-
-FOLDERS = pytest.mark.parametrize("kind", [ImageFolder, PhotoFolder])
-
-
-def data_of(kind, directory, **fields):
-    dataset = kind()
-    configure(dataset, {"directory": os.fspath(directory), **fields})
-    return dataset
+from sdbnn_larq.training import ImageFolder, Imagenette
 
 
 def files(dataset, split):
@@ -310,62 +296,6 @@ def test_an_image_that_only_decoding_finds_is_named_before_the_first_epoch(class
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_among_the_images_is_refused(class_folders, monkeypatch):
-    """By default it would be written there, if that is where the command runs: a class more for the next."""
-    monkeypatch.chdir(class_folders)
-    before = sorted(class_folders.rglob("*"))
-    for fields in ([], ["output_dir=red/run"]):
-        result = CliRunner().invoke(main, ["train", "Folder", "dataset.directory=.", "batch_size=8", *fields])
-        assert result.exit_code == 2
-        assert "`output_dir` must lie outside of the images' folder. Received: output_dir=" in result.output
-    assert sorted(class_folders.rglob("*")) == before
-
-
-@FOLDERS
-def test_a_file_of_another_name_is_another_division(class_folders, tmp_path, kind):
-    """As many images in each split, and others: a run does not go on with them."""
-    shutil.copytree(class_folders, tmp_path / "copy")
-    checksums = [checksum_of_file_names(data_of(kind, folder)) for folder in (class_folders, tmp_path / "copy")]
-    assert checksums[0] == checksums[1]
-    first = min(path for path in (tmp_path / "copy").rglob("*") if path.is_file())
-    first.rename(first.with_name(f"z{first.name}"))
-    assert checksum_of_file_names(data_of(kind, tmp_path / "copy")) != checksums[0]
-
-
-@pytest.mark.slow
-def test_an_evaluation_on_other_files_than_in_training_warns(class_folders, tmp_path):
-    folder = class_folders
-    tiny = Path(__file__).with_name("tiny_recipe.py")
-    fields = ["dataset=ImageFolder", f"dataset.directory={folder}", "batch_size=8", "epochs=1"]
-    trained = CliRunner().invoke(main, ["train", str(tiny), *fields, f"output_dir={tmp_path / 'run'}"])
-    assert trained.exit_code == 0, trained.output
-    known = json.loads((tmp_path / "run/data.json").read_text())
-    assert known["checksum_of_file_names"] == checksum_of_file_names(data_of(ImageFolder, folder))
-    description = zoo.ResNet20(num_classes=2, input_shape=(32, 32, 3)).description.replace(
-        class_names=("blue", "red"),
-        preprocessing=zoo.SMALL_IMAGES,
-        provenance={"dataset": "ImageFolder", "checksum_of_file_names": known["checksum_of_file_names"]},
-    )
-    weights = tmp_path / "weights.safetensors"
-    zoo.save_packed(zoo.ResNet20(num_classes=2), weights, description=description)
-    for changed in (False, True):
-        if changed:
-            first = min(path for path in folder.rglob("*") if path.is_file())
-            first.rename(first.with_name(f"z{first.name}"))
-        result = CliRunner().invoke(main, ["evaluate", str(weights), f"directory={folder}"])
-        assert result.exit_code == 0, result.output
-        assert ("may have been trained on" in result.stderr) == changed
-
-
-def test_photographs_of_another_size_than_the_model_s_are_refused(class_folders, tmp_path):
-    fields = ["dataset=PhotoFolder", f"dataset.directory={class_folders}", "preprocessing=Photos", "batch_size=8"]
-    fields.append(f"output_dir={tmp_path / 'run'}")
-    result = CliRunner().invoke(main, ["train", "Folder", *fields, "model.input_shape=(48,48,3)"])
-    assert result.exit_code == 2
-    assert "set `input_shape` for both" in result.output
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize(("parts", "found"), [((), "none"), (("train",), "train"), (("train", "val", "test"), "test")])
 def test_imagenette_has_two_parts(parts, found, tmp_path):
     for part in parts or (".",):
@@ -401,19 +331,3 @@ def test_imagenette_s_numbers_are_names(tmp_path):
         write_images(tmp_path / part / "tench", count=1)
     with pytest.raises(ValueError, match=r"one folder for each class.* both numbers and names"):
         _ = dataset.class_names
-
-
-@pytest.mark.slow
-def test_an_evaluation_goes_by_the_names_of_classes(tmp_path):
-    """Of the published network on folders whose order is another than that of its outputs."""
-    names = zoo.describe("ResNet18/imagenette").class_names
-    number = {name: number for number, name in WORDNET.items()}
-    for part in ("train", "val"):
-        for i, name in enumerate(names):
-            for folder in (tmp_path / "names" / part / name, tmp_path / "numbers" / part / number[name]):
-                write_images(folder, count=2, color=(25 * i, 250 - 25 * i, 40 * (i % 3)))
-    network = zoo.load("ResNet18/imagenette")
-    by_name, by_number = (evaluate(network, data_of(Imagenette, tmp_path / by)) for by in ("names", "numbers"))
-    assert by_name.images == 20
-    assert len(np.unique(by_name.confusion.argmax(1))) > 1  # not all images are taken for one class
-    np.testing.assert_array_equal(by_number.confusion, by_name.confusion)

@@ -175,6 +175,21 @@ def model():
     return zoo.load("ResNet20/cifar10")
 
 
+def test_a_photograph_is_resized_before_the_next_is_read(tmp_path, model, monkeypatch):
+    """Many are too large to be kept as they are."""
+    steps = []
+    for function in (read_image, fit):
+
+        def noted(*arguments, function=function):
+            steps.append(function.__name__)
+            return function(*arguments)
+
+        monkeypatch.setattr(f"sdbnn_larq.preprocessing.{function.__name__}", noted)
+    Image.fromarray(np.zeros((40, 50, 3), np.uint8)).save(tmp_path / "a.png")
+    zoo.preprocess_input([tmp_path / "a.png"] * 3, model)
+    assert steps == ["read_image", "fit"] * 3
+
+
 def test_preprocess_input_takes_all_kinds_alike(tmp_path, model):
     pixels = picture()
     Image.fromarray(pixels).save(tmp_path / "a.png")

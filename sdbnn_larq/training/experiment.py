@@ -231,7 +231,7 @@ class TrainSDBNN(Experiment):
             "class_names": [str(name) for name in self.dataset.class_names],
             "training_images": count,
             "validation_images": validation_count,
-            **({"checksum_of_file_names": names} if (names := checksum_of_file_names(self.dataset)) else {}),
+            "checksum_of_file_names": checksum_of_file_names(self.dataset),
         }
         if self.sign_statistics:
             Observer(self.model)  # refuses a model without signs before anything is written
@@ -366,7 +366,7 @@ class TrainSDBNN(Experiment):
                     "task": type(self).__name__,
                     "dataset": type(self.dataset).__name__,
                     "division": division_of(self.dataset),
-                    **{name: self.data[name] for name in self.data if name == "checksum_of_file_names"},
+                    "checksum_of_file_names": self.data["checksum_of_file_names"],
                     "seeds": [self.seed],
                 },
             )
