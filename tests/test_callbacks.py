@@ -85,5 +85,5 @@ def test_ede_parameters(epoch, expected):
 @pytest.mark.parametrize("wrong", [{"t_min": 0}, {"t_min": -1.0}, {"t_max": 0.0}, {"epochs": 0}])
 def test_wrong_argument(wrong):
     ((name, value),) = wrong.items()
-    with pytest.raises(ValueError, match=f"`{name}` must be greater than 0. Received: {name}={value}"):
+    with pytest.raises(ValueError, match=f"`{name}` must be greater than 0 and finite. Received: {name}={value}"):
         EDESchedule(**{"t_min": 0.1, "t_max": 10.0, "epochs": 5, **wrong})

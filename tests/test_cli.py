@@ -101,7 +101,7 @@ def test_train_runs_a_recipe_file(tmp_path):
         (["train", "Digits", "learning_rate=-1"], "`learning_rate` must be greater than 0. Received: -1."),
         (["train", "Digits", "weight_decay=0.1"], "`weight_decay` must be left out with Adam, which has none."),
         (["train", "Digits", "momentum=0.5"], "`momentum` must be left out with Adam, which has none."),
-        (["train", "Digits", "t_min=0"], "`t_min` must be greater than 0. Received: t_min=0."),
+        (["train", "Digits", "t_min=0"], "`t_min` must be greater than 0 and finite. Received: t_min=0."),
         (["train", "Digits", "output_dir="], "`output_dir` must name a folder. Received: output_dir=''."),
         (["train", "Digits", "seed=-1"], "`seed` must be at least 0. Received: seed=-1."),
         (["train", "Digits", "seed=4294967296"], "`seed` must be below 2³². Received: seed=4294967296."),

@@ -19,7 +19,6 @@ from sdbnn_larq.training import (
     distil,
     distillation_loss,
     start_from_float_weights,
-    with_logits,
 )
 from sdbnn_larq.training.distillation import check_knowledge
 from sdbnn_larq.weights.names import named_weights
@@ -123,12 +122,20 @@ def test_learning_from_the_teacher_alone_needs_no_labels():
     np.testing.assert_allclose(student.predict(x, verbose=0), expected, atol=0.01)
 
 
+def two_inputs():
+    images = [tf.keras.Input((3,)), tf.keras.Input((3,))]
+    return tf.keras.Model(images, tf.keras.layers.Dense(4)(images[0] + images[1]))
+
+
 @pytest.mark.parametrize(
     ("teacher", "arguments", "message"),
     [
         (linear(classes=5), {}, "4 classes. Received: .* with 5"),
         (linear(inputs=2), {}, r"input, \(3,\). Received: .* with \(2,\)"),
         (linear(), {"temperature": 0}, "temperature=0"),
+        (linear(), {"temperature": float("inf")}, "temperature=inf"),
+        (two_inputs(), {}, r"input, \(3,\). Received: .* with \(3,\), \(3,\)"),
+        (tf.keras.Model(), {}, "functional or sequential, with one output"),
         (linear(), {"alpha": 1.5}, "alpha=1.5"),
     ],
 )
@@ -144,6 +151,57 @@ def test_a_student_must_be_compiled():
         distil(linear(), linear())
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"loss": tf.keras.losses.SparseCategoricalCrossentropy(reduction="sum")}, "reduction 'sum'"),
+        ({"loss": "sparse_categorical_crossentropy", "loss_weights": 0.5}, "`loss_weights`"),
+        ({"loss": "sparse_categorical_crossentropy", "loss_weights": [0.5]}, "`loss_weights`"),
+    ],
+)
+def test_a_loss_that_cannot_be_weighed_against_the_teachers_is_refused(options, message):
+    student = linear(softmax="layer")
+    student.compile("sgd", **options)
+    with pytest.raises(ValueError, match=f"must be the mean over the batch, with weight 1. Received: .*{message}"):
+        distil(student, linear())
+
+
+def test_a_loss_of_the_students_own_is_refused():
+    student = linear(softmax="layer")
+    student.add_loss(tf.reduce_mean(student.output))
+    student.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"no loss but the compiled one. Received: .* with `add_loss`"):
+        distil(student, linear())
+
+
+def test_compiling_anew_ends_it(tmp_path):
+    teacher, student = linear(), linear(softmax="layer")
+    x, labels = np.random.RandomState(3).standard_normal((8, 3)).astype(np.float32), np.arange(8) % 4
+    for _ in range(2):
+        student.compile(tf.keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+        plain = student.evaluate(x, labels, verbose=0)
+        assert student.fit(x, labels, verbose=0).history["loss"] == [pytest.approx(plain)]
+        distil(student, teacher)
+        assert student.fit(x, labels, verbose=0).history["loss"] != [pytest.approx(plain)]
+    student.save(tmp_path / "student.keras")
+    tf.keras.models.load_model(tmp_path / "student.keras").compile("sgd", "mse")
+
+
+@pytest.mark.parametrize("policies", [("mixed_bfloat16", "float32"), ("float32", "mixed_float16")])
+def test_teacher_and_student_of_different_precision(policies):
+    nets = []
+    for policy in policies:
+        image = tf.keras.Input((3,))
+        x = tf.keras.layers.Dense(4, dtype=policy)(image)
+        nets.append(tf.keras.Model(image, tf.keras.layers.Activation("softmax", dtype="float32")(x)))
+    (w_t, b_t), (w_s, b_s) = (net.get_weights() for net in nets)
+    x, labels = np.random.RandomState(2).standard_normal((8, 3)).astype(np.float32), np.arange(8) % 4
+    loss, _, _ = reference(x @ w_t + b_t, x @ w_s + b_s, labels, 2.0, 0.7)
+    nets[1].compile(tf.keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    distil(nets[1], nets[0], 2.0, 0.7)
+    assert nets[1].fit(x, labels, verbose=0).history["loss"][0] == pytest.approx(loss, rel=0.02)
+
+
 def test_a_network_that_was_trained_before_is_taught():
     """Keras would go on with the training step that it compiled."""
     teacher, student = linear(), linear(softmax="layer")
@@ -154,40 +212,6 @@ def test_a_network_that_was_trained_before_is_taught():
     student.fit(x, np.zeros(64), epochs=150, batch_size=64, verbose=0)
     expected = tf.nn.softmax(teacher.predict(x, verbose=0))
     np.testing.assert_allclose(student.predict(x, verbose=0), expected, atol=0.01)
-
-
-def ending_in(softmax):
-    image = tf.keras.Input((3,))
-    return tf.keras.Model(image, softmax(image))
-
-
-@pytest.mark.parametrize(
-    "model",
-    [
-        ending_in(tf.keras.layers.Softmax()),
-        ending_in(tf.keras.layers.Activation("softmax")),
-        ending_in(tf.keras.layers.Activation(tf.nn.softmax)),
-        ending_in(tf.nn.softmax),
-        ending_in(ending_in(tf.keras.layers.Softmax())),
-        tf.keras.Sequential([tf.keras.Input((3,)), ending_in(tf.keras.layers.Activation("softmax"))]),
-    ],
-    ids=["layer", "activation", "function", "operation", "model", "sequential"],
-)
-def test_logits_are_what_a_softmax_takes(model):
-    x = np.random.RandomState(5).standard_normal((4, 3)).astype(np.float32)
-    probabilities, logits = with_logits(model)(x)
-    np.testing.assert_array_equal(logits, x)
-    np.testing.assert_allclose(probabilities, tf.nn.softmax(x), rtol=1e-6)
-
-
-def test_logits_of_a_softmax_inside_a_layer():
-    dense = tf.keras.layers.Dense(3, activation=tf.nn.softmax)
-    x = np.random.RandomState(5).standard_normal((4, 3)).astype(np.float32)
-    probabilities, logits = with_logits(ending_in(dense))(x)
-    np.testing.assert_allclose(tf.nn.softmax(logits), probabilities, rtol=1e-6)
-    assert not np.allclose(logits, probabilities)
-    with pytest.raises(ValueError, match=r"softmax or in logits.* sigmoid"):
-        with_logits(ending_in(tf.keras.layers.Dense(3, activation="sigmoid")))
 
 
 @pytest.mark.parametrize(
@@ -206,12 +230,15 @@ def test_targets_without_logits_are_refused(fields, message):
         student.fit(np.zeros((8, 3)), verbose=0, **fields)
 
 
-def test_logits_of_the_zoo_are_those_before_the_softmax():
-    images = np.random.RandomState(4).standard_normal((2, 32, 32, 3)).astype(np.float32)
-    model = zoo.ResNet20()
-    probabilities, logits = with_logits(model)(images)
-    np.testing.assert_allclose(tf.nn.softmax(logits), probabilities, rtol=1e-6)
-    assert np.abs(logits.numpy().sum(axis=-1)).max() > 1e-3
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_saved_teacher_of_unknown_layers_says_why(kind, tmp_path):
+    class Stranger(tf.keras.layers.Layer):
+        pass
+
+    image = tf.keras.Input((3,))
+    tf.keras.Model(image, Stranger()(image)).save(tmp_path / f"teacher.{kind}")
+    with pytest.raises(ValueError, match=r"of layers that Keras and this package know. Received: .*teacher"):
+        SavedModel(path=str(tmp_path / f"teacher.{kind}")).build()
 
 
 @factory
@@ -359,3 +386,19 @@ def test_a_teacher_of_other_pixels_is_refused():
     teacher.description = teacher.description.replace(preprocessing=seen)
     with pytest.raises(ValueError, match=r"deviation \(58.*Received: mean .* deviation \(255"):
         check_knowledge(teacher, names, SmallImages())
+
+
+@pytest.mark.slow
+def test_a_run_does_not_go_on_with_another_teacher(tmp_path):
+    def save_teacher(seed):
+        tf.keras.utils.set_random_seed(seed)
+        teacher = [tf.keras.layers.Flatten(input_shape=(32, 32, 3)), tf.keras.layers.Dense(10)]
+        tf.keras.Sequential(teacher).save(tmp_path / "teacher.keras")
+
+    fields = {"teacher.path": str(tmp_path / "teacher.keras"), "output_dir": str(tmp_path / "run"), "epochs": 1}
+    save_teacher(0)
+    trained(TaughtDigits(), **fields)
+    (tmp_path / "run/report.json").unlink()
+    save_teacher(1)
+    with pytest.raises(ValueError, match=r"begun with the checksum_of_teacher [0-9a-f]{16}, and now [0-9a-f]{16}"):
+        trained(TaughtDigits(), **fields)

@@ -251,3 +251,14 @@ def test_convolution_gradient(training):
 def test_wrong_argument(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_gradient_of_many_channels_in_groups():
+    """Keras's own policy takes the convolution's faster gradient, which knows no groups."""
+    layer = SymmetricQuantConv2D(256, 3, groups=2, dtype="mixed_bfloat16")
+    x = np.random.RandomState(0).standard_normal((2, 4, 4, 256)).astype(np.float32)
+    with tf.GradientTape(persistent=True) as tape:
+        y = tf.reduce_sum(layer(x))
+        expected = tf.reduce_sum(tf.nn.conv2d(x, layer.kernel, 1, "SAME"))
+    gradient, expected = tape.gradient(y, layer.kernel), tape.gradient(expected, layer.kernel)
+    np.testing.assert_allclose(gradient, expected, rtol=0.02, atol=0.2)

@@ -111,6 +111,29 @@ def test_alpha_is_unused_by_float_weights_and_named(state):
     assert "layer1.0.conv1.alpha" in unused
 
 
+def test_alpha_is_surplus_to_a_network_of_1_bit_weights_without_it(state):
+    with pytest.raises(ValueError, match=r"surplus layer1\.0\.conv1\.alpha"):
+        convert.load_torch_checkpoint(zoo.ResNet20(self_distribution="activation"), state)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("linear.weight", np.nan, "linear.weight that is not finite"),
+        ("bn1.weight", 1e300, "bn1.weight that is not finite"),
+        ("bn1.running_var", -1.0, "bn1.running_var below 0"),
+    ],
+)
+def test_impossible_numbers_are_refused(model, state, key, value, message):
+    before = [weight.numpy() for weight in model.weights]
+    state[key] = np.array(state[key], np.float64)
+    state[key].flat[1] = value
+    with pytest.raises(ValueError, match=message):
+        convert.load_torch_checkpoint(model, state)
+    for weight, old in zip(model.weights, before):
+        np.testing.assert_array_equal(weight, old)
+
+
 def test_entry_with_and_without_prefix(model, state):
     state["module.conv1.weight"] = state["conv1.weight"]
     with pytest.raises(ValueError, match="each entry once"):

@@ -195,7 +195,7 @@ def processes_with(argument):
         (["--output", "."], "--output must not hold a run. Received: '.'."),
         (["--output", "run.json/new"], "Not a directory: 'run.json/new'"),
         (["--epochs", "0"], "epochs must be at least 1. Received: 0."),
-        (["--learning-rate", "-1"], "learning_rate must be greater than 0. Received: -1.0."),
+        (["--learning-rate", "-1"], "learning_rate must be greater than 0 and finite. Received: -1.0."),
         (["--mixup", "-1"], "mixup must be 0 or more. Received: -1.0."),
         (["--alpha", "2", "--teacher", "twin"], "alpha must be from 0 to 1. Received: 2.0."),
         (["--held-out", "1"], "--held-out must be at least 0 and below 1. Received: 1.0."),
@@ -222,6 +222,12 @@ def test_what_is_not_fit_to_train_is_refused(tmp_path, monkeypatch):
     pack(tmp_path / "twice.npz", small, np.arange(4), "0123456789"[:4] + "0")
     np.savez(tmp_path / "other.npz", images=small, labels=np.arange(4))
     (tmp_path / "damaged.npz").write_bytes((tmp_path / "small.npz").read_bytes()[:200])
+    content = bytearray((tmp_path / "small.npz").read_bytes())
+    content[2000] ^= 1  # inside the images
+    (tmp_path / "flipped.npz").write_bytes(content)
+    (tmp_path / "empty.npz").touch()
+    with (tmp_path / "single.npz").open("wb") as file:
+        np.save(file, small)
     twin = trainer.Recipe("ResNet20", binary=False)
     for name, class_names, images in (("other", "xyz", 4), ("part", "0123456789", 3)):
         net = networks.initialize(trainer.build_for(twin, len(class_names)))
@@ -240,7 +246,7 @@ def test_what_is_not_fit_to_train_is_refused(tmp_path, monkeypatch):
         ("twice", None, 0, "must have different class_names, one for each label. Received: "),
         ("float", None, 0, "must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "),
         ("negative", None, 0, "must have uint8 images (N, 3, height, width) and N labels from 0 on. Received: "),
-        ("damaged", None, 0, "A packed file must be whole."),
+        *((name, None, 0, "A packed file must be whole.") for name in ("damaged", "flipped", "empty", "single")),
     ):
         with pytest.raises(ValueError, match=re.escape(message)):
             trainer.run(trainer.Recipe("ResNet20"), tmp_path / f"{data}.npz", tmp_path / "run", teacher, held_out)
@@ -260,7 +266,7 @@ def test_a_teacher_may_have_relu(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [72, 100, 112])
+@pytest.mark.parametrize("size", [65, 72, 100, 112])
 def test_sizes_that_strides_do_not_divide(size, tmp_path, float64):
     net = networks.initialize(networks.build("ResNet18")).eval()
     np.savez(tmp_path / "weights.npz", **trainer.state_of(net))

@@ -1,5 +1,7 @@
 """The annealing of the error decay estimator over the epochs of a training run."""
 
+import math
+
 import tensorflow as tf
 
 from sdbnn_larq.quantizers import EDESign
@@ -36,7 +38,7 @@ class EDESchedule(tf.keras.callbacks.Callback):
         epochs: number of epochs of the whole run.
 
     # Raises
-        ValueError: if an argument is not positive.
+        ValueError: if an argument is not positive and finite.
 
     # References
         - [Forward and Backward Information Retention for Accurate Binary Neural Networks](https://arxiv.org/abs/1909.10788)
@@ -45,8 +47,8 @@ class EDESchedule(tf.keras.callbacks.Callback):
     def __init__(self, t_min: float, t_max: float, epochs: int):
         super().__init__()
         for name, value in (("t_min", t_min), ("t_max", t_max), ("epochs", epochs)):
-            if not value > 0:
-                raise ValueError(f"`{name}` must be greater than 0. Received: {name}={value}.")
+            if not 0 < value < math.inf:
+                raise ValueError(f"`{name}` must be greater than 0 and finite. Received: {name}={value}.")
         self.t_min, self.t_max, self.epochs = t_min, t_max, epochs
 
     def on_epoch_begin(self, epoch, logs=None):

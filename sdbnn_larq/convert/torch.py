@@ -67,7 +67,8 @@ def load_torch_checkpoint(model: tf.keras.Model, source: str | os.PathLike | Map
         where the model's weights are float.
 
     # Raises
-        ValueError: if the source cannot be read, or naming the entries that are missing, surplus or of another shape.
+        ValueError: if the source cannot be read, or naming the entries that are missing, surplus, of another shape, not
+            finite, or variances below 0.
         ImportError: if PyTorch is needed and not installed.
 
     # References
@@ -75,7 +76,7 @@ def load_torch_checkpoint(model: tf.keras.Model, source: str | os.PathLike | Map
     """
     entries = _entries(model)
     state = _state_dict(source, entries)
-    float_weights = not any(key.endswith(".alpha") for key in entries)
+    float_weights = not any(getattr(layer, "kernel_quantizer", None) for layer in model.layers)
     unused = [key for key in state if _is_unused(key, float_weights) and key not in entries]
     problems = [f"missing {key}" for key in entries if key not in state]
     problems += [f"surplus {key}" for key in state if key not in entries and key not in unused]
@@ -84,6 +85,7 @@ def load_torch_checkpoint(model: tf.keras.Model, source: str | os.PathLike | Map
         for key, entry in entries.items()
         if key in state and state[key].shape != entry.shape
     ]
+    problems += [f"{key} {wrong}" for key in entries if key in state and (wrong := _impossible(key, state[key]))]
     if problems:
         raise ValueError(f"`source` must hold the weights of {model.name}. Received: {_first(problems)}.")
     for key, entry in entries.items():
@@ -111,6 +113,15 @@ def to_torch_state_dict(model: tf.keras.Model, prefix: str = "") -> dict[str, np
         if key.endswith(".running_var"):
             state[f"{prefix}{key.removesuffix('running_var')}{COUNTER}"] = np.array(0, np.int64)
     return state
+
+
+def _impossible(key: str, value: np.ndarray) -> str:
+    """What is wrong with the numbers of an entry, if anything is."""
+    with np.errstate(over="ignore"):
+        value = value.astype(np.float32)
+    if not np.isfinite(value).all():
+        return "that is not finite"
+    return "below 0" if key.endswith(".running_var") and (value < 0).any() else ""
 
 
 def _is_unused(key: str, float_weights: bool) -> bool:
@@ -190,6 +201,8 @@ def _first(problems: list[str], count: int = 3) -> str:
 
 def _state_dict(source: str | os.PathLike | Mapping[str, Any], expected: Iterable[str]) -> dict[str, np.ndarray]:
     """The entries of `source` under the names that `expected` has, as arrays."""
+    if not isinstance(source, str | os.PathLike | Mapping):
+        raise ValueError(f"`source` must be a file or a mapping. Received: {type(source).__name__}.")
     raw = source if isinstance(source, Mapping) else _read(Path(source))
     found = [(key, _unwrapped(names), entries) for key, names, entries in _mappings(raw)]
     if not found:
@@ -236,10 +249,13 @@ def _unwrapped(names: list[str]) -> list[str]:
 
 
 def _array(key: str, value: Any) -> np.ndarray:
-    if hasattr(value, "detach"):  # a tensor of PyTorch
-        value = value.detach().cpu()
-        value = value.float() if value.is_floating_point() else value
-    array = np.asarray(value)
+    try:
+        if hasattr(value, "detach"):  # a tensor of PyTorch
+            value = value.detach().cpu()
+            value = value.float() if value.is_floating_point() else value
+        array = np.asarray(value)
+    except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse, quantized or without data
+        raise ValueError(f"`source` must hold plain arrays. Received: {key}, {type(value).__name__}.") from error
     if array.dtype.kind not in "fiu":
         raise ValueError(f"`source` must hold real numbers. Received: {key} of type {type(value).__name__}.")
     return array

@@ -99,7 +99,7 @@ class SymmetricQuantConv2D(lq.layers.QuantConv2D):
         if _is_static(surplus) and any(surplus):  # only in training: see `call`
             pads = [[(k - 1) // 2] * 2 for k in self.kernel_size]
             return tf.nn.conv2d(tf.pad(inputs, [[0, 0], *pads, [0, 0]]), kernel, self.strides, "VALID")
-        if inputs.dtype == tf.bfloat16 and self.kernel_size == (3, 3) and self.strides == (1, 1):
+        if inputs.dtype == tf.bfloat16 and self.kernel_size == (3, 3) and self.strides == (1, 1) and self.groups == 1:
             rows, columns, channels = inputs.shape[1:]
             if channels >= 256 and rows and columns and rows * columns <= 64:
                 return convolution_of_many_channels(inputs, kernel)

@@ -1,16 +1,20 @@
 """Knowledge distillation: a student learns a teacher's probabilities beside, or instead of, the labels."""
 
 import functools
+import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
+import numpy as np
 import tensorflow as tf
 from zookeeper import ComponentField, Field, factory
 from zookeeper.core.component import base_getattr
 from zookeeper.tf import Preprocessing
 
+from sdbnn_larq.training._outputs import ends_in_softmax, is_softmax
 from sdbnn_larq.training._pipeline import TrainingBatches, is_batched
 from sdbnn_larq.training.evaluation_data import evaluation_of
 from sdbnn_larq.training.experiment import TrainSDBNN
@@ -32,14 +36,20 @@ def distillation_loss(teacher_logits: tf.Tensor, student_logits: tf.Tensor, temp
         temperature: \\(T\\), greater than 0; the factor \\(T^2\\) keeps the gradient's size.
 
     # Returns
-        float `(batch,)`, in nats.
+        float `(batch,)`, in nats; float32 for logits of 16 bits.
 
     # References
         - [Distilling the Knowledge in a Neural Network](https://arxiv.org/abs/1503.02531)
     """
-    teacher = tf.nn.log_softmax(tf.stop_gradient(teacher_logits) / temperature)
+    student_logits = _not_half(student_logits)
+    teacher_logits = tf.cast(tf.stop_gradient(teacher_logits), student_logits.dtype)
+    teacher = tf.nn.log_softmax(teacher_logits / temperature)
     student = tf.nn.log_softmax(student_logits / temperature)
     return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
+
+
+def _not_half(x: tf.Tensor) -> tf.Tensor:
+    return tf.cast(x, tf.float32) if x.dtype.size < 4 else x
 
 
 def with_logits(model: tf.keras.Model) -> tf.keras.Model:
@@ -57,29 +67,26 @@ def with_logits(model: tf.keras.Model) -> tf.keras.Model:
         A model of the same layers. Logits of a layer that applies its softmax itself are known up to a constant.
 
     # Raises
-        ValueError: if the outputs are neither probabilities of a softmax nor logits.
+        ValueError: if the model is not functional, or if its outputs are neither probabilities of a softmax nor logits.
     """
-    node = model.output.node  # the call that gave it, of a layer that may have others
-    last, x = node.layer, node.keras_inputs[0]
-    activation = getattr(last, "activation", tf.keras.activations.linear)
-    softmax = activation in (tf.keras.activations.softmax, tf.nn.softmax)
-    output, logits = model.output, model.output
-    if isinstance(last, tf.keras.Model):
-        output, logits = with_logits(last)(x)
-    elif (
-        isinstance(last, tf.keras.layers.Softmax)
-        or (isinstance(last, tf.keras.layers.Activation) and softmax)
-        or getattr(last, "symbol", None) == "nn.softmax"  # the function, on the output of a layer
-    ):
-        logits = x
-    elif softmax:
-        logits = tf.math.log(tf.maximum(model.output, 1e-30))  # the same, up to a constant that softmax ignores
-    elif activation is not tf.keras.activations.linear:
-        raise ValueError(
-            f"A model must end in a softmax or in logits. Received: {model.name}, whose last layer {last.name} has the "
-            f"activation {getattr(activation, '__name__', activation)}."
-        )
+    _check_functional(model)
+    output = model.output
+    node = output.node  # the call that gave it, of a layer that may have others
+    if isinstance(node.layer, tf.keras.Model):
+        output, logits = with_logits(node.layer)(node.keras_inputs[0])
+    elif not ends_in_softmax(model):
+        logits = output
+    elif is_softmax(node.layer):
+        logits = node.keras_inputs[0]
+    else:
+        logits = tf.math.log(tf.maximum(_not_half(output), 1e-30))  # the same, up to a constant that softmax ignores
     return tf.keras.Model(model.inputs, [output, logits])
+
+
+def _check_functional(model: tf.keras.Model) -> None:
+    """Refuses a model whose layers cannot be told from its output."""
+    if not getattr(model, "_is_graph_network", False) or len(model.outputs) != 1:
+        raise ValueError(f"A model must be functional or sequential, with one output. Received: {model.name}.")
 
 
 def distil(
@@ -90,6 +97,8 @@ def distil(
     The teacher runs in inference mode on the student's input. It is neither saved with the student nor part of its
     weights. `evaluate`, and `fit`'s validation, still give the compiled loss.
 
+    `compile` ends it: call `distil` after it.
+
     Without a teacher, `fit` takes its logits with the labels, which costs no time: `student.fit(x, (labels, logits))`.
 
     !!! example
@@ -99,24 +108,24 @@ def distil(
         ```
 
     # Arguments
-        student: a functional model with one output, compiled with one loss.
+        student: a functional model with one output, compiled with one loss, the mean over the batch, whose weight is 1.
         teacher: a functional model with the student's classes, which takes the student's input; or `None`.
-        temperature: of both softmaxes, greater than 0.
+        temperature: of both softmaxes, greater than 0 and finite.
         alpha: weight of the teacher, from 0 to 1; at 1 the labels play no part.
 
     # Raises
-        ValueError: if the student is not compiled, if the teacher's input or classes are not the student's, or if a
-            number is out of its range.
+        ValueError: if the student is not compiled so, or has a loss of its own (`add_loss`), if the teacher's input or
+            classes are not the student's, or if a number is out of its range.
     """
-    if not temperature > 0:
-        raise ValueError(f"`temperature` must be greater than 0. Received: temperature={temperature}.")
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"`temperature` must be greater than 0 and finite. Received: temperature={temperature}.")
     if not 0 <= alpha <= 1:
         raise ValueError(f"`alpha` must be from 0 to 1. Received: alpha={alpha}.")
     if getattr(student, "optimizer", None) is None:
         raise ValueError(f"A student must be compiled. Received: {student.name}, which is not.")
     if teacher is not None:
         check_fit(teacher, student)
-    compiled = tf.keras.losses.get(student.loss)
+    compiled = _mean_loss(student)
     step = functools.partial(
         _train_step,
         student,
@@ -124,22 +133,43 @@ def distil(
         with_logits(teacher) if teacher is not None else None,
         getattr(compiled, "call", compiled),
     )
+    compile_ = type(student).compile
+
+    def compile_anew(*arguments: Any, **options: Any) -> None:
+        del student.train_step, student.compile
+        compile_(student, *arguments, **options)
+
     # Keras's own way, a subclass, would be saved as one.
+    student.compile = compile_anew
     student.train_step = functools.partial(step, temperature, alpha)
     student.train_function = None  # that of an earlier `fit`
 
 
+def _mean_loss(student: tf.keras.Model) -> Any:
+    """The compiled loss, if the labels' part of it can be weighed against the teacher's."""
+    compiled = tf.keras.losses.get(student.loss)
+    reduction = getattr(compiled, "reduction", "auto")
+    weighted = student.compiled_loss._user_loss_weights is not None
+    if reduction not in ("auto", "sum_over_batch_size") or weighted:
+        received = "`loss_weights`" if weighted else f"the reduction {reduction!r}"
+        raise ValueError(f"A student's loss must be the mean over the batch, with weight 1. Received: {received}.")
+    if any(type(layer).__name__ == "AddLoss" for layer in student._flatten_layers()):
+        raise ValueError(f"A student must have no loss but the compiled one. Received: {student.name} with `add_loss`.")
+    return compiled
+
+
 def check_fit(teacher: tf.keras.Model, student: tf.keras.Model) -> None:
     """Refuses a teacher of other inputs or outputs than the student's."""
+    _check_functional(teacher)
     if teacher.output_shape[-1] != student.output_shape[-1]:
         raise ValueError(
             f"A teacher must have the student's {student.output_shape[-1]} classes. "
             f"Received: {teacher.name} with {teacher.output_shape[-1]}."
         )
-    if not tf.TensorShape(teacher.input_shape).is_compatible_with(student.input_shape):
+    if len(teacher.inputs) != 1 or not tf.TensorShape(teacher.input_shape).is_compatible_with(student.input_shape):
         raise ValueError(
             f"A teacher must take the student's input, {student.input_shape[1:]}. "
-            f"Received: {teacher.name} with {teacher.input_shape[1:]}."
+            f"Received: {teacher.name} with {', '.join(str(x.shape[1:]) for x in teacher.inputs)}."
         )
 
 
@@ -182,9 +212,10 @@ class SavedModel:
             raise ValueError(f"`path` must be a file that `model.save` wrote. Received: {self.path!r}.")
         try:
             model = tf.keras.models.load_model(self.path, compile=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise ValueError(
-                f"`path` must be an undamaged file that `model.save` wrote. Received: {self.path!r}."
+                "`path` must be an undamaged file that `model.save` wrote, of layers that Keras and this package know. "
+                f"Received: {self.path!r}: {str(error).strip().partition(chr(10))[0]}"
             ) from error
         beside = Path(self.path).with_name("weights.safetensors")
         if beside.exists():
@@ -217,6 +248,7 @@ class TrainDistilled(TrainSDBNN):
     def prepare(self) -> None:
         super().prepare()
         check_fit(self.teacher, self.model)
+        self.data["checksum_of_teacher"] = checksum_of_weights(self.teacher)
         check_knowledge(self.teacher, self.dataset.class_names, self.preprocessing)
         with self.model.distribute_strategy.scope():
             if self.float_weights:
@@ -224,6 +256,14 @@ class TrainDistilled(TrainSDBNN):
             distil(self.model, None if self.ask_once else self.teacher, self.temperature, self.alpha)
         if self.ask_once:
             add_logits(self.train_batches, self.teacher)
+
+
+def checksum_of_weights(model: tf.keras.Model) -> str:
+    """Of all weights in their order."""
+    checksum = hashlib.sha256()
+    for weight in model.get_weights():
+        checksum.update(np.ascontiguousarray(weight).tobytes())
+    return checksum.hexdigest()[:16]
 
 
 def check_knowledge(teacher: tf.keras.Model, class_names: Sequence[str], preprocessing: Preprocessing) -> None:

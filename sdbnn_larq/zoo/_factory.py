@@ -197,6 +197,13 @@ class SDBNNFactory(ModelFactory):
             filters, kernel_size, strides, kernel_initializer=self.float_initializer, use_bias=False, name=name
         )(x)
 
+    def photograph_stem(self, x: tf.Tensor) -> tf.Tensor:
+        """A 7×7 convolution at stride 2 with 3 zeros on every side, of which an even side does not reach the last."""
+        padding = [(3, 2 if side and side % 2 == 0 else 3) for side in x.shape[1:3]]
+        x = tf.keras.layers.ZeroPadding2D(padding, name="conv1_pad")(x)
+        x = tf.keras.layers.Conv2D(64, 7, 2, use_bias=False, kernel_initializer=self.float_initializer, name="conv1")(x)
+        return self.batch_norm(x, name="bn1")
+
     @staticmethod
     def batch_norm(x: tf.Tensor, *, gamma: float = 1.0, name: str) -> tf.Tensor:
         return tf.keras.layers.BatchNormalization(

@@ -28,10 +28,7 @@ class FloatResNet34Factory(SDBNNFactory):
     )
 
     def body(self, x: tf.Tensor) -> tf.Tensor:
-        # The 7×7 convolution at stride 2 with 3 zeros on every side; the last row and column are never reached.
-        x = tf.keras.layers.ZeroPadding2D(((3, 2), (3, 2)), name="conv1_pad")(x)
-        x = tf.keras.layers.Conv2D(64, 7, 2, use_bias=False, kernel_initializer=self.float_initializer, name="conv1")(x)
-        x = self.batch_norm(x, name="bn1")
+        x = self.photograph_stem(x)
         x = tf.keras.layers.ReLU(name="relu1")(x)
         x = SymmetricMaxPool2D(3, 2, name="pool1")(x)
         for stage, blocks in enumerate(self.blocks, 1):

@@ -12,6 +12,7 @@ import argparse
 import io
 import struct
 import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -35,21 +36,21 @@ def read(data, size=None):
         size: as for `read_photographs`.
     """
     if Path(data).suffix == ".npz":
-        with unpacked(data) as arrays:
-            if {"images", "labels", "class_names"} - set(arrays):
-                raise ValueError(
-                    "A packed file must have images, labels and class_names. "
-                    f"Received: {str(data)!r} with {list(arrays)}."
-                )
-            return checked(data, arrays["images"], arrays["labels"], arrays["class_names"])
+        arrays = unpacked(data)
+        if {"images", "labels", "class_names"} - set(arrays):
+            raise ValueError(
+                f"A packed file must have images, labels and class_names. Received: {str(data)!r} with {list(arrays)}."
+            )
+        return checked(data, arrays["images"], arrays["labels"], arrays["class_names"])
     return read_cifar10(data) if Path(data, "cifar10").is_dir() else read_photographs(data, size)
 
 
 def unpacked(path):
-    """The arrays of an .npz file."""
+    """The arrays of an .npz file by name."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, zipfile.BadZipFile) as error:
+        arrays = np.load(path, allow_pickle=False)
+        return {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"A packed file must be whole. Received: {str(path)!r}, damaged.") from error
 
 

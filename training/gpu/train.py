@@ -56,8 +56,8 @@ class Recipe:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
         for name in ("learning_rate", "t_min", "t_max", "temperature", "min_area"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be greater than 0. Received: {getattr(self, name)}.")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be greater than 0 and finite. Received: {getattr(self, name)}.")
         for name in ("weight_decay", "mixup", "cutmix", "shift", "seed"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}.")
@@ -255,8 +255,11 @@ def load(folder, device):
     run = read_run(folder)
     recipe = Recipe(**{field.name: run[field.name] for field in dataclasses.fields(Recipe) if field.name in run})
     net = build_for(recipe, len(run["class_names"])).to(device)
-    with unpacked(Path(folder) / "weights.npz") as state:
-        net.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    state = {key: torch.from_numpy(value) for key, value in unpacked(Path(folder) / "weights.npz").items()}
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"A run's weights must be of its network. Received: {str(folder)!r}.") from error
     return net
 
 
