@@ -56,7 +56,8 @@ class Accuracy:
             self.share + z * z / (2 * n),
             z * math.sqrt(self.share * (1 - self.share) / n + (z / (2 * n)) ** 2),
         )
-        return (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+        low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+        return max(low, 0.0), min(high, 1.0)  # rounding may pass the ends
 
 
 def load_network(name: str, weights: str | os.PathLike | None = None, *, precision: str = "f32") -> Network:

@@ -101,6 +101,10 @@ def test_random_weights_have_both_signs():
         (["ResNet20", "--output", "missing/x.json"], "missing/x.json"),
         (["ResNet20", "--output", "x.txt"], "`path` must end in .json"),
         (["ResNet21", "--output", "x.json"], "Did you mean ResNet20?"),
+        (
+            ["FloatResNet34", "--output", "x.json"],
+            "A network must have 1-bit layers, to be timed beside its float twin",
+        ),
         (["ResNet20", "--output", "x.json", "--threads", "4096"], "threads=4096"),
     ],
 )

@@ -42,6 +42,13 @@ def test_a_folder_a_class(class_folders, kind):
             assert path.read_bytes() == example["image"]
 
 
+@FOLDERS
+def test_the_first_images_are_of_all_classes(class_folders, kind):
+    """8-bit ranges are found on them."""
+    data, _ = data_of(kind, class_folders).train()
+    assert {int(example["label"]) for example in data.take(8)} == {0, 1}
+
+
 def test_the_division_is_that_of_earlier_versions(class_folders):
     expected = {"red/2.png", "blue/0.png"}
     assert files(data_of(ImageFolder, class_folders), "test") == expected

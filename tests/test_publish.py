@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from conftest import write_images
 
 from sdbnn_larq import zoo
 from sdbnn_larq.cli import main
+from sdbnn_larq.cli._card import _classes, picture_of_confusion
 from sdbnn_larq.evaluation import Accuracy
 from sdbnn_larq.weights import catalogue as _catalogue
 
@@ -114,6 +116,8 @@ def test_the_names_of_the_classes_are_those_of_the_weights(runs, catalogue, name
         ({"dataset": "Nothing"}, "`dataset`"),
         ({"half": "nothing"}, "`half`"),
         ({"card": "no/a.md"}, "--card"),
+        ({"card": "zoo"}, "`--card` must be a file.md in a folder that exists. Received: 'zoo'."),
+        ({"card": "zoo/a.json"}, "`--card` must be a file.md in a folder that exists. Received: 'zoo/a.json'."),
         ({"run": None}, "--weights or --run must be given"),
         ({"twin": "binary"}, "'self_distribution': 'activation', 'binary': False}, for (32, 32, 3). Received: "),
         ({"twin": "nowhere"}, "A run must be finished"),
@@ -133,9 +137,49 @@ def test_nothing_is_published_by_mistake(runs, catalogue, changed, message):
     assert [path.name for path in catalogue.rglob("*.*")] == ["registry.json"]
 
 
+@pytest.mark.slow
+def test_another_data_set_is_not_divided_as_that_of_the_training(runs, catalogue):
+    """The command of the card recomputes its figure."""
+    for label in range(10):
+        write_images(catalogue / "my test" / str(label), 12)
+    result = publish(runs, "--dataset", "ImageFolder", "directory=my test")
+    assert result.exit_code == 0, result.output
+    (entry,) = json.loads((catalogue / "registry.json").read_text())
+    assert "division" not in entry["description"]["provenance"]
+    assert "sdbnn evaluate ResNet20/digits directory=DIR\n" in (catalogue / "zoo/resnet20_digits.md").read_text("utf-8")
+    output = sdbnn("evaluate", "ResNet20/digits", "directory=my test").output
+    assert f"{entry['accuracy']:.2f}% of {entry['images']} test images of ImageFolder" in output
+
+
+@pytest.mark.slow
+def test_a_failed_publication_leaves_the_one_before(runs, catalogue):
+    assert publish(runs).exit_code == 0
+    before = {path: path.read_bytes() for path in catalogue.rglob("*.*")}
+    (catalogue / "zoo/resnet20_digits_curves.png").unlink()
+    (catalogue / "zoo/resnet20_digits_curves.png").mkdir()  # in the way
+    assert publish(runs, run=runs / "binary", half="logits/kernel").exit_code != 0
+    left = {path: path.read_bytes() for path in catalogue.rglob("*.*") if path.is_file()}
+    assert left.items() <= before.items()
+    assert len(left) == len(before) - 1
+
+
+def test_names_of_classes_are_shown_as_they_are():
+    names = ["cat|dog", "<b>x", "$5_$6", "none\nhere"]
+    confusion = np.array([[3, 1, 0, 0], [0, 4, 0, 0], [2, 0, 2, 0], [0, 0, 0, 0]])
+    assert list(_classes(names, confusion))[2:] == [
+        r"| cat\|dog | 4 | 75.0 % | &lt;b&gt;x (1) |",
+        "| &lt;b&gt;x | 4 | 100.0 % |  |",
+        r"| $5_$6 | 4 | 50.0 % | cat\|dog (2) |",
+        "| none here | 0 | – |  |",
+    ]
+    assert picture_of_confusion(names, confusion).startswith(b"\x89PNG")
+
+
 def test_interval_and_confusion():
     accuracy = Accuracy(np.array([[81, 9], [10, 0]]))
     assert (accuracy.right, accuracy.images, accuracy.share) == (81, 100, 0.81)
     low, high = accuracy.interval
     assert (round(low, 4), round(high, 4)) == (0.7222, 0.8749)  # Wilson's, as in SciPy's binomtest(81, 100)
     assert Accuracy(np.diag([5, 5])).interval[1] == pytest.approx(1)
+    wrong = Accuracy(np.array([[0, 51], [0, 0]]))
+    assert f"{wrong.interval[0]:.2%}" == "0.00%"

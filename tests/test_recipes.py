@@ -86,6 +86,21 @@ def test_ablations_differ_in_their_shifts_alone(task_class, modes, shifted_kerne
     assert base_getattr(task, "model").filters == 8
 
 
+def test_a_recipe_file_that_changed_is_refused(tmp_path):
+    """Where Python runs on, as in a notebook; the old one would be trained without a word."""
+    recipe = tmp_path / "changing.py"
+    recipe.write_text(
+        "from zookeeper import Field, task\n"
+        "from sdbnn_larq.recipes.digits import TrainDigits\n"
+        "@task\nclass TrainChanging(TrainDigits):\n    epochs = Field(1)\n"
+    )
+    found = sdbnn_larq.recipes.task_class(str(recipe))
+    assert sdbnn_larq.recipes.task_class(f"{tmp_path}/../{tmp_path.name}/changing.py") is found
+    recipe.write_text(recipe.read_text().replace("Field(1)", "Field(7)"))
+    with pytest.raises(ValueError, match="which has changed since it was read; start Python anew"):
+        sdbnn_larq.recipes.task_class(str(recipe))
+
+
 def test_growing_images():
     preprocessing = GrowingImages()
     configure(preprocessing, {"epochs": 10, "sizes": ((0.2, 16), (0.6, 24)), "shift": 0, "flip": False})

@@ -198,3 +198,10 @@ def test_without_the_metric_nothing_is_counted():
     assert not hasattr(dense(3).kernel_quantizer, "flip_ratio")
     model = make_model()
     assert [name for name in model.fit(X, Y, verbose=0).history if "flip" in name] == []
+
+
+def test_table_of_something_else_is_refused_before_the_first_epoch(tmp_path):
+    model = make_model()
+    analysis.signs(model, X).write_csv(tmp_path / "signs.csv")
+    with pytest.raises(ValueError, match=r"`log_dir` must be a folder without a signs\.csv, or with one of a training"):
+        model.fit(X, Y, verbose=0, callbacks=[Kernels(), SignStatistics(X, log_dir=tmp_path)])

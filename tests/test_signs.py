@@ -147,3 +147,16 @@ def test_dead_channels():
     assert (signs.always.tolist(), signs.never.tolist()) == ([0], [1])
     assert signs.entropy == pytest.approx(1 / 3)
     assert signs.difference == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("surroundings", ["a terminal of colours", "a notebook"])
+def test_table_is_plain_text_anywhere(surroundings, monkeypatch):
+    report = analysis.signs(wsd_model(), IMAGES)
+    expected = report.table()
+    assert "one_padded" in expected
+    if surroundings == "a notebook":
+        monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    else:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    assert report.table() == expected
+    assert "\x1b" not in expected

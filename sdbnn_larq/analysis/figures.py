@@ -224,7 +224,8 @@ class SignReport:
         for row in rows:
             table.add_row(*map(escape, row))
         text = io.StringIO()
-        Console(file=text, width=300).print(table)
+        # Plain text in a notebook, too, and whatever the environment says of colours.
+        Console(file=text, width=300, color_system=None, force_terminal=False, force_jupyter=False).print(table)
         return text.getvalue()
 
     def write_json(self, path: str | os.PathLike) -> None:

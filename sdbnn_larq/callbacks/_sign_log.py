@@ -25,7 +25,7 @@ class SignLog:
     def __init__(self, folder: Path, epoch: int):
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "signs.csv"
-        self._rows = [row for row in _read(self._path) if int(row["epoch"]) < epoch + 1]
+        self._rows = [row for row in read_rows(folder) if int(row["epoch"]) < epoch + 1]
         self._writer = tf.summary.create_file_writer(str(folder))
 
     def add(self, epoch: int, report: SignReport, flip_ratios: dict[str, float]) -> None:
@@ -58,10 +58,22 @@ class SignLog:
             file.write(text.getvalue().encode())
 
 
-def _read(path: Path) -> list[dict]:
+def read_rows(folder: Path) -> list[dict]:
+    """What an interrupted training left in `signs.csv`.
+
+    # Raises
+        ValueError: if the file is another, such as that of `sdbnn signs`.
+    """
+    path = folder / "signs.csv"
     if not path.exists():
         return []
-    return list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+    rows = list(csv.DictReader(io.StringIO(path.read_text("utf-8"))))
+    if not all((row.get("epoch") or "").isdigit() for row in rows):
+        raise ValueError(
+            f"`log_dir` must be a folder without a signs.csv, or with one of a training. Received: {str(folder)!r}, "
+            "whose signs.csv has no epochs."
+        )
+    return rows
 
 
 def _write_histogram(tag: str, histogram: Histogram) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from sdbnn_larq.analysis import Observer, SignReport
-from sdbnn_larq.callbacks._sign_log import SignLog
+from sdbnn_larq.callbacks._sign_log import SignLog, read_rows
 
 LOGGED = (
     "activations_share",
@@ -57,7 +57,8 @@ class SignStatistics(tf.keras.callbacks.Callback):
         flip_ratios: of the last look, by layer.
 
     # Raises
-        ValueError: if `every` is not positive; when training begins, if the model has no 1-bit layer.
+        ValueError: if `every` is not positive; when training begins, if the model has no 1-bit layer, or if `log_dir`
+            has a `signs.csv` of something else.
     """
 
     def __init__(self, images: Any = None, *, every: int = 1, log_dir: str | os.PathLike | None = None):
@@ -73,6 +74,8 @@ class SignStatistics(tf.keras.callbacks.Callback):
         self._log: SignLog | None = None
 
     def on_train_begin(self, logs=None):
+        if self.log_dir is not None:
+            read_rows(self.log_dir)  # or it would be refused at the end of an epoch
         if self.model.built:
             self._observe()
 

@@ -62,6 +62,8 @@ def benchmark(
     with staged(output, (".json", ".png")) as temporary:
         cores = _pin(threads)
         model = zoo.load(weights or name, name if weights else None) if has_weights else _untrained(name, input_size)
+        if not any(map(is_binary, model._flatten_layers())):
+            raise ValueError(f"A network must have 1-bit layers, to be timed beside its float twin. Received: {name}.")
         source = test_set(zoo.describe(model), dataset, config) if dataset or config else None
         float_twin = _twin(model, twin)
         shape = model.input_shape[1:]
@@ -118,7 +120,7 @@ def _images(
     """What the exports are compared on and 8-bit ranges found on, and what that is in words."""
     if images:
         data = read_images(images, zoo.describe(model), False)
-        return data, f"{len(data)} given"
+        return data, f"{len(data)} given images"
     if source is None:
         noise = np.random.default_rng(0).standard_normal((batch, *model.input_shape[1:]), np.float32)
         return noise, f"{batch} of noise"

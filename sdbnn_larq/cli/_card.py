@@ -1,8 +1,10 @@
 """Model cards: the figures of published weights, and the Markdown page that shows them."""
 
 import csv
+import html
 import io
 import json
+import re
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -175,10 +177,16 @@ def _rows(entry: PublishedWeights, float_bytes: int) -> Iterator[str]:
         f"| images | {height}×{width}×3: {100 * images.crop:.4g} % central crop, {images.resample} resize; "
         f"minus {mean}, divided by {std} |"
     )
-    yield f"| classes | {', '.join(description.class_names or ())} |"
+    yield f"| classes | {_cell(', '.join(description.class_names or ()))} |"
     yield f"| file | {entry.file}, {entry.size:,} bytes, SHA-256 {entry.sha256} |"
     yield f"| float32 | {float_bytes:,} bytes, {float_bytes / entry.size:.1f} times as many |"
     yield f"| licence | {provenance['licence']} |"
+
+
+def _cell(text: str) -> str:
+    """The name of a class, which may be any folder's, so that a cell of a Markdown table shows it as it is."""
+    marked = re.sub(r"([\\`*\[\]|])", r"\\\1", html.escape(text, quote=False))
+    return " ".join(marked.split())
 
 
 def _training(runs: Sequence[Mapping], twins: Sequence[Mapping]) -> Iterator[str]:
@@ -200,9 +208,9 @@ def _training(runs: Sequence[Mapping], twins: Sequence[Mapping]) -> Iterator[str
 
 def _speed(benchmark: Mapping) -> Iterator[str]:
     threads = "one thread" if benchmark["threads"] == 1 else f"{benchmark['threads']} threads"
-    where = f"{threads} of an {benchmark['machine']['processor']}"
     random = "" if all("top1" in row for row in benchmark["rows"]) else " A row without accuracy has random weights."
-    yield f"`sdbnn benchmark` on {where}; 8-bit ranges from {benchmark['images']}.{random}"
+    where = f"on {threads} ({benchmark['machine']['processor']})"
+    yield f"`sdbnn benchmark` {where}; 8-bit ranges from {benchmark['images']}.{random}"
     yield from ["", "| | ms, one image | bytes | top-1 |", "|---|---|---|---|"]
     for row in benchmark["rows"]:
         size = "" if row["bytes"] is None else f"{row['bytes']:,}"
@@ -215,8 +223,9 @@ def _classes(names: Sequence[str], confusion: np.ndarray) -> Iterator[str]:
     for label, name in enumerate(names):
         row = confusion[label]
         others = np.where(np.arange(len(row)) == label, -1, row)
-        wrong = f"{names[int(others.argmax())]} ({others.max()})" if others.max() > 0 else ""
-        yield f"| {name} | {row.sum():,} | {100 * row[label] / max(row.sum(), 1):.1f} % | {wrong} |"
+        wrong = f"{_cell(names[int(others.argmax())])} ({others.max()})" if others.max() > 0 else ""
+        right = f"{100 * row[label] / row.sum():.1f} %" if row.sum() else "–"
+        yield f"| {_cell(name)} | {row.sum():,} | {right} | {wrong} |"
 
 
 def picture_of_confusion(names: Sequence[str], confusion: np.ndarray) -> bytes:
@@ -225,7 +234,8 @@ def picture_of_confusion(names: Sequence[str], confusion: np.ndarray) -> bytes:
     from sklearn.metrics import ConfusionMatrixDisplay
 
     figure = Figure(figsize=(8, 7), layout="constrained")
-    display = ConfusionMatrixDisplay(confusion, display_labels=names)
+    literal = [name.replace("$", r"\$") for name in names]  # not mathematics
+    display = ConfusionMatrixDisplay(confusion, display_labels=literal)
     display.plot(ax=figure.subplots(), cmap="Blues", xticks_rotation=45, colorbar=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=90)

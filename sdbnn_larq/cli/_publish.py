@@ -1,7 +1,8 @@
 """`sdbnn publish`: from trained weights to an entry of the catalogue, its file and its model card."""
 
+import contextlib
 import json
-import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from sdbnn_larq.cli._evaluate import test_set
 from sdbnn_larq.evaluation import at_size, evaluate
 from sdbnn_larq.preprocessing import known_preprocessing
 from sdbnn_larq.weights import PublishedWeights, catalogue
+
+DIVIDED = {"division", "checksum_of_file_names"}  # what provenance says of the images trained on
 
 
 def publish(
@@ -36,8 +39,8 @@ def publish(
 ) -> None:
     """Packs the weights, measures what the packed file computes, and writes file, card and entry."""
     page = Path(card or f"zoo/{name}_{tag}.md".lower())
-    if not page.parent.is_dir():
-        raise ValueError(f"`--card` must be in a folder that exists. Received: {str(page)!r}.")
+    if not page.parent.is_dir() or page.is_dir() or page.suffix != ".md":
+        raise ValueError(f"`--card` must be a file.md in a folder that exists. Received: {str(page)!r}.")
     if not weights and not runs:
         raise ValueError("--weights or --run must be given. Received: neither.")
     added = f"\n{read_text(about)}\n" if about else ""
@@ -51,9 +54,12 @@ def publish(
         "seeds": list(seeds),
         "licence": licence,
     }
+    trained_with = model.description.provenance
+    if trained_with.get("dataset") != provenance["dataset"]:  # how that one was divided says nothing of this one
+        trained_with = {key: trained_with[key] for key in trained_with.keys() - DIVIDED}
     description = model.description.replace(
         class_names=model.description.class_names or tuple(map(str, source.class_names)),
-        provenance={**model.description.provenance, **provenance},
+        provenance={**trained_with, **provenance},
     )
     known_preprocessing(description)
     twin = description.replace(arguments={**description.arguments, "binary": False})
@@ -76,13 +82,12 @@ def publish(
         accuracy=round(100 * accuracy.share, 2),
         images=accuracy.images,
     )
-    fields = [re.sub("=.*", "=DIR", word) if Path(word.partition("=")[2]).exists() else word for word in config]
     known = figures(
         description,
         accuracy,
         others,
         4 * model.count_params(),
-        fields=fields,
+        fields=[_shown(word) for word in config],
         runs=trained,
         twins=trained_twins,
         benchmark=measured,
@@ -99,11 +104,19 @@ def publish(
         )
     for end in ("history.csv", "curves.png") if runs else ():
         written[page.with_name(f"{page.stem}_{end}")] = Path(runs[0], end).read_bytes()
-    for path, bytes_ in written.items():
-        with atomic_file(path) as opened:
+    with contextlib.ExitStack() as stack:  # all are written before the first takes its place
+        for path, bytes_ in written.items():
+            opened = stack.enter_context(atomic_file(path))
             opened.write(bytes_)
+            opened.flush()
     catalogue.publish(entry)
     print(f"{entry.name}: {entry.accuracy:.2f}% of {entry.images:,} test images, {entry.size:,} bytes, card in {page}")
+
+
+def _shown(field: str) -> str:
+    """A field of the data set as a card shows it: folders are everyone's own."""
+    name, _, value = field.partition("=")
+    return f"{name}=DIR" if name in ("data_dir", "directory") else f"{name}={shlex.quote(value)}"
 
 
 def read_text(path: str) -> str:

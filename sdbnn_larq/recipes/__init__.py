@@ -65,13 +65,25 @@ def find_recipe(task: str) -> str:
     return names[key]
 
 
-@functools.cache  # zookeeper knows each task's name but once
 def load_file(path: str) -> str:
-    """Runs a recipe file and gives the name of the task that it defines."""
+    """Runs a recipe file, once, and gives the name of the task that it defines."""
     if not Path(path).is_file():
         raise ValueError(f"TASK must be a recipe's name or a file that exists. Received: {path!r}.")
-    sys.path.insert(0, str(Path(path).resolve().parent))  # as Python does for a script
-    name = f"_recipe_{hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:8]}"
+    name, content = _loaded(Path(path).resolve())
+    if content != Path(path).read_bytes():
+        raise ValueError(
+            f"A recipe file must stay as it is while Python runs. Received: {path!r}, which has changed since it was "
+            "read; start Python anew."
+        )
+    return name
+
+
+@functools.cache  # zookeeper knows each task's name but once
+def _loaded(path: Path) -> tuple[str, bytes]:
+    """The name of the task that a file defines, and the file's content."""
+    content = path.read_bytes()
+    sys.path.insert(0, str(path.parent))  # as Python does for a script
+    name = f"_recipe_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -81,5 +93,5 @@ def load_file(path: str) -> str:
     defined = [name for name, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     names = [name for name in defined if name in tasks.commands]
     if len(names) != 1:
-        raise ValueError(f"A recipe file must define exactly one task. Received: {path!r} with {len(names)}.")
-    return names[0]
+        raise ValueError(f"A recipe file must define exactly one task. Received: {str(path)!r} with {len(names)}.")
+    return names[0], content

@@ -150,8 +150,12 @@ class DividedDataset(Dataset):
         chosen = {name: split_of == ("train", "validation", "test").index(name) for name in names}
         return {name: (images[mask], labels[mask]) for name, mask in chosen.items()}
 
+    def arrays(self, split: str) -> Arrays:
+        """Images, or their paths, and labels of a split, in the order in which they are given out."""
+        return self.splits[split]
+
     def _load(self, split: str) -> tuple[tf.data.Dataset, int]:
-        images, labels = self.splits[split]
+        images, labels = self.arrays(split)
         return tf.data.Dataset.from_tensor_slices({"image": images, "label": labels}), len(labels)
 
     def train(self, decoders=None):
@@ -260,6 +264,11 @@ class ImageFolder(FolderDataset):
         if self.image_size is not None and self.image_size < 1:
             raise ValueError(f"`image_size` must be at least 1. Received: image_size={self.image_size}.")
         return None if self.image_size is None else (self.image_size, self.image_size, 3)
+
+    def arrays(self, split: str) -> Arrays:
+        paths, labels = super().arrays(split)
+        order = np.random.RandomState(0).permutation(len(labels))  # the first images stand for all in a calibration
+        return paths[order], labels[order]
 
 
 def read_image(path: str | os.PathLike, size: int) -> np.ndarray:
