@@ -7,10 +7,12 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import write_images
 from zookeeper import configure
 from zookeeper.core.component import base_getattr
 
 import sdbnn_larq.recipes
+from sdbnn_larq import zoo
 from sdbnn_larq.layers import ActivationSelfDistribution
 from sdbnn_larq.quantizers import WeightSelfDistribution
 from sdbnn_larq.recipes.ablation import (
@@ -20,7 +22,8 @@ from sdbnn_larq.recipes.ablation import (
     TrainAblationStatic,
     TrainAblationWeight,
 )
-from sdbnn_larq.training import GrowingImages, TrainSDBNN
+from sdbnn_larq.recipes.imagenette_resnet18_further import TrainImagenetteResNet18Further
+from sdbnn_larq.training import GrowingImages, TrainSDBNN, with_logits
 
 MODULES = [
     importlib.import_module(f"sdbnn_larq.recipes.{module.name}")
@@ -38,6 +41,7 @@ MUST_BE_GIVEN = {
     "fine_tune": {"dataset.directory": "FOLDER", "weights": "ResNet20/cifar10"},
     "imagenette_resnet18": {"dataset.directory": "FOLDER"},
     "imagenette_resnet18_distilled": {"dataset.directory": "FOLDER", "teacher.weights": "FILE"},
+    "imagenette_resnet18_further": {"dataset.directory": "FOLDER", "teacher.first": "FILE", "teacher.second": "FILE"},
     "imagenet_resnet18_stage2": {"teacher.weights": "FILE"},
 }
 
@@ -84,6 +88,29 @@ def test_ablations_differ_in_their_shifts_alone(task_class, modes, shifted_kerne
     differing = {name for name, value in task.configuration.items() if both.configuration.get(name) != value}
     assert differing <= {"model.self_distribution", "model.asd_mode"}
     assert base_getattr(task, "model").filters == 8
+
+
+@pytest.mark.slow
+def test_training_further(tmp_path):
+    """Nothing is learned at this rate: the run ends with the signs that it began with."""
+    for folder in ("train/red", "train/blue", "val/red", "val/blue"):
+        write_images(tmp_path / "photos" / folder, 6)
+    networks = []
+    for name in ("first", "second"):
+        networks.append(zoo.ResNet18(num_classes=2, input_shape=(32, 32, 3)))
+        zoo.save_packed(networks[-1], tmp_path / f"{name}.safetensors")
+    first, second = (str(tmp_path / f"{name}.safetensors") for name in ("first", "second"))
+    task = TrainImagenetteResNet18Further()
+    fields = {"model.weights": first, "teacher.first": first, "teacher.second": second, "input_shape": (32, 32, 3)}
+    fields |= {"epochs": 1, "batch_size": 4, "learning_rate": 1e-30, "output_dir": str(tmp_path / "run")}
+    configure(task, {"dataset.directory": str(tmp_path / "photos"), **fields})
+    task.run()
+    start, end = (net.get_layer("layer1_0_conv").kernel.numpy() for net in (networks[0], task.model))
+    np.testing.assert_array_equal(np.sign(start), np.sign(end))
+    assert len(np.unique(np.abs(end))) > end.size / 2
+    images = np.random.RandomState(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
+    logits = [with_logits(network)(images)[1] for network in networks]
+    np.testing.assert_allclose(task.teacher(images), (logits[0] + logits[1]) / 2, rtol=1e-4, atol=1e-4)
 
 
 def test_a_recipe_file_that_changed_is_refused(tmp_path):

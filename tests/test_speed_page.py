@@ -148,5 +148,6 @@ def test_shifts_close_to_1():
     for rows in result["largest shift"].values():
         openvino, lce = (rows[runtime]["other probability, by more than 0.001"] for runtime in ("OpenVINO", "LCE"))
         said = f"{openvino} of {result['images']:,} photographs another probability in OpenVINO and {lce} in LCE"
+        said += f", which gives {rows['LCE']['other class']} another class"
         assert said in page
-        assert rows["OpenVINO"]["other class"] == rows["LCE"]["other class"] == 0
+        assert rows["OpenVINO"]["other class"] == 0

@@ -7,9 +7,10 @@ test photographs, the teacher of the published weights; `training/gpu/to_run.py`
 
     sdbnn train ImagenetteResNet18 dataset.directory=DIR model.binary=False mixup=0.2 cutmix=1
 
-The published weights were trained with the same rate, mixtures and weight of the teacher, but in batches of 128, for
+The first step of the published weights had the same rate, mixtures and weight of the teacher, but batches of 128,
 133 epochs, and on all training photographs, without a validation split. So was that teacher: of a network that it
-teaches here the validation accuracy is too high, since it has seen those photographs.
+teaches here the validation accuracy is too high, since it has seen those photographs. The second step is the recipe
+`ImagenetteResNet18Further`.
 """
 
 from typing import Any
