@@ -67,7 +67,7 @@ def pictures(tmp_path_factory):
 def of_folder(kind, pictures, tmp_path):
     dataset = kind()
     configure(dataset, {"directory": str(pictures)})
-    return dataset, [os.fsdecode(path) for path in dataset.splits["test"][0]]
+    return dataset, [os.fsdecode(path) for path in dataset.arrays("test")[0]]
 
 
 def of_tfds(kind, pictures, tmp_path):
