@@ -82,7 +82,9 @@ def test_ede_parameters(epoch, expected):
     np.testing.assert_allclose(parameters(epoch, 500, 1e-3, 1e1), expected)
 
 
-@pytest.mark.parametrize("wrong", [{"t_min": 0}, {"t_min": -1.0}, {"t_max": 0.0}, {"epochs": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"t_min": 0}, {"t_min": -1.0}, {"t_max": 0.0}, {"t_max": float("inf")}, {"epochs": 0}]
+)
 def test_wrong_argument(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"`{name}` must be greater than 0 and finite. Received: {name}={value}"):
