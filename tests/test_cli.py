@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,10 @@ def test_predict_names_classes(run, tmp_path):
     assert len(lines) == 2
     classes = [part.split()[0] for part in lines[0].split(": ")[1].split(", ")]
     assert sorted(classes) == list("0123456789")
+
+
+def test_version():
+    assert sdbnn("--version").output == f"sdbnn_larq, version {version('sdbnn_larq')}\n"
 
 
 def test_models_and_summary():

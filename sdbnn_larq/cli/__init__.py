@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import click
 
 from sdbnn_larq._errors import is_foreseen, one_line
+from sdbnn_larq._version import __version__
 
 
 class InputError(click.ClickException):
@@ -87,6 +88,7 @@ class Runtime(click.ParamType):
 
 @click.group(cls=OneLineErrors)
 @click.option("--traceback", is_flag=True, help="Show where in the program an error arose.")
+@click.version_option(__version__, prog_name="sdbnn_larq")
 def main(traceback: bool) -> None:
     """SD-BNN for Larq: train, look at and use 1-bit networks."""
 
