@@ -40,6 +40,9 @@ def fit(image: Image.Image, size: list[int], crop: float, resample: str) -> np.n
 def main(network: str, paths: list[str]) -> None:
     core = ov.Core()
     model = core.read_model(network)
+    taken = model.input(0)
+    if taken.element_type != ov.Type.u8 or taken.partial_shape[0] != 1:  # OpenVINO would take pixels for anything
+        sys.exit(f"{network} must take one image of pixels, as `sdbnn export --uint8` writes it.")
     description = json.loads(model.get_rt_info(["sdbnn_larq"]).astype(str))["description"]
     preparation, names = description["preprocessing"], description["class_names"]
     run = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -47,7 +50,7 @@ def main(network: str, paths: list[str]) -> None:
         pixels = fit(read(path), description["input_shape"][:2], preparation["crop"], preparation["resample"])
         probabilities = run(pixels[None])[0][0]
         best = int(np.argmax(probabilities))
-        print(f"{path}: {names[best]} {probabilities[best]:.1%}")
+        print(f"{path}: {names[best] if names else best} {probabilities[best]:.1%}")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ def flattened(model: tf.keras.Model) -> tf.keras.Model:
         The model itself if there is nothing to do, or a copy with layers and weights of its own.
 
     # Raises
-        ValueError: for a model inside that is subclassed, has more than one input or output, or is used twice.
+        ValueError: for a model inside that is subclassed, has more than one input or output, is used twice, or takes
+            another dtype or rank than it is given.
     """
     if not any(_is_model(layer) or isinstance(layer, AUGMENTATIONS) for layer in model.layers):
         return model
@@ -62,7 +63,7 @@ class _Copies:
 
     def call(self, model: tf.keras.Model, x: Any) -> Any:
         """Calls the copies of a model's layers as the model calls its layers."""
-        self._check(model)
+        self._check(model, x)
         tensors = {str(id(model.inputs[0])): x}
         for depth in sorted(model._nodes_by_depth, reverse=True):
             for node in model._nodes_by_depth[depth]:
@@ -79,18 +80,22 @@ class _Copies:
                 tensors.update(zip(map(str, node.flat_output_ids), tf.nest.flatten(result)))
         return tensors[str(id(model.outputs[0]))]
 
-    def _check(self, model: tf.keras.Model) -> None:
+    def _check(self, model: tf.keras.Model, x: Any) -> None:
         if not getattr(model, "_is_graph_network", False):
             reason = "which is subclassed"
         elif len(model.inputs) != 1 or len(model.outputs) != 1:
             reason = f"with {len(model.inputs)} inputs and {len(model.outputs)} outputs"
         elif id(model) in self._models:
             reason = "which is used twice"
+        elif (takes := model.inputs[0]).dtype != x.dtype or takes.shape.rank != x.shape.rank:  # Keras would adapt it
+            given, taken = (f"{tensor.dtype.name} of rank {tensor.shape.rank}" for tensor in (x, takes))
+            reason = f"which takes {taken} and is given {given}"
         else:
             self._models.add(id(model))
             return
         raise ValueError(
-            "A model inside `model` must be functional, have one input and one output, and be used once. "
+            "A model inside `model` must be functional, have one input of the type it is given and one output, and be "
+            "used once. "
             f"Received: {model.name!r}, {reason}."
         )
 

@@ -1,6 +1,7 @@
 """A Keras model as a list of calls of its layers."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ class Call:
     inputs: tuple[str, ...]
     output: str
     keras_output: Any
+    place: int  # among the layer's uses in the model, in the order in which they were made
 
 
 def functional(model: tf.keras.Model) -> tf.keras.Model:
@@ -33,13 +35,38 @@ def functional(model: tf.keras.Model) -> tf.keras.Model:
         raise ValueError(f"`model` must have one input and one output. Received: {counts}.")
     if not model.inputs[0].shape[1:].is_fully_defined():
         raise ValueError(f"`model` must have an input of fixed size. Received: shape {model.inputs[0].shape}.")
+    if not model.inputs[0].dtype.is_floating:
+        raise ValueError(
+            "`model` must take floats; with `uint8`, its file takes pixels. "
+            f"Received: a model that takes {model.inputs[0].dtype.name}."
+        )
+    if training := sorted({node.layer.name for node in _nodes(model) if _is_training(node)}):
+        raise ValueError(
+            f"Layers must not be called with `training=True`: a file only infers. Received: {', '.join(training)}."
+        )
     return flattened(tf.keras.Model(model.inputs, model.outputs, name=model.name))
+
+
+def _nodes(model: tf.keras.Model) -> Iterator[Any]:
+    """The uses of layers in a functional model and in those inside it."""
+    for nodes in model._nodes_by_depth.values():
+        for node in nodes:
+            yield node
+            if getattr(node.layer, "_is_graph_network", False):
+                yield from _nodes(node.layer)
+
+
+def _is_training(node: Any) -> bool:
+    passed = "training", node.call_args, node.call_kwargs
+    spec = node.layer._call_spec
+    return spec.arg_was_passed(*passed, inputs_in_args=True) and bool(spec.get_arg_value(*passed, inputs_in_args=True))
 
 
 def calls(model: tf.keras.Model) -> list[Call]:
     """The uses of a functional model's layers, in an order in which they can be computed."""
     result = []
     uses: Counter = Counter()
+    inside = {id(node) for nodes in model._nodes_by_depth.values() for node in nodes}
     taken = {layer.name for layer in model.layers}
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
@@ -54,7 +81,8 @@ def calls(model: tf.keras.Model) -> list[Call]:
                 raise ValueError(f"A layer must have one output. Received: {name!r} ({type(node.layer).__name__}).")
             inputs = () if node.is_input else tuple(str(id_) for id_ in node.flat_input_ids)
             output = tf.nest.flatten(node.outputs)[0]
-            result.append(Call(name, node.layer, inputs, str(node.flat_output_ids[0]), output))
+            place = [id(other) for other in node.layer.inbound_nodes if id(other) in inside].index(id(node))
+            result.append(Call(name, node.layer, inputs, str(node.flat_output_ids[0]), output, place))
     return result
 
 

@@ -12,7 +12,7 @@ from sdbnn_larq.convert import metadata
 from sdbnn_larq.convert.graph import functional
 from sdbnn_larq.layers.binary import should_be_binary
 from sdbnn_larq.preprocessing import normalize
-from sdbnn_larq.weights import ImagePreprocessing, NetworkDescription
+from sdbnn_larq.weights import ImagePreprocessing, NetworkDescription, description_of
 
 NORMALIZED = "normalized_pixels"  # in a file that takes pixels, the name of what the model takes
 
@@ -22,7 +22,8 @@ class Source:
     """A network to export.
 
     # Attributes
-        model: functional.
+        model: functional, one graph of layers.
+        given: the user's, of which `model` may be a copy.
         batch_size: of the file; `None` if it may change at run time.
         uint8: whether the file takes pixels from 0 to 255 and normalises them itself.
         images: what to verify on, as the file takes them.
@@ -30,6 +31,7 @@ class Source:
     """
 
     model: tf.keras.Model
+    given: tf.keras.Model
     batch_size: int | None
     uint8: bool
     images: np.ndarray
@@ -68,8 +70,7 @@ def prepare(
     # Raises
         ValueError: for the first that does not fit.
     """
-    description = getattr(model, "description", None)
-    model = functional(model)
+    given, model = model, functional(model)
     if batch_size is not None and not is_count(batch_size):
         raise ValueError(f"`batch_size` must be a whole number from 1. Received: batch_size={batch_size!r}.")
     if class_names is not None and len(class_names) != model.output_shape[-1]:
@@ -77,7 +78,7 @@ def prepare(
             f"`class_names` must be as many as the model's {model.output_shape[-1]} outputs. "
             f"Received: {len(class_names)}."
         )
-    description = _described(model, description, preprocessing, class_names)
+    description = _described(model, description_of(given), preprocessing, class_names)
     if uint8 and (description is None or description.input_shape[-1] != 3):
         raise ValueError(f"With `uint8`, the model must take colour images. Received: shape {model.input_shape}.")
     if uint8 and (description is None or description.preprocessing is None):
@@ -93,7 +94,7 @@ def prepare(
             "Every layer with a quantizer must have 1-bit inputs and a 1-bit kernel, or `allow_float` be True. "
             f"Received: {', '.join(left_float)} with float inputs or weights."
         )
-    return Source(model, batch_size, uint8, _images(model, images, uint8), description)
+    return Source(model, given, batch_size, uint8, _images(model, images, uint8), description)
 
 
 def _described(

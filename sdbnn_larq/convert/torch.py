@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sdbnn_larq.weights import PHOTOGRAPHS, SMALL_IMAGES, NetworkDescription, named_weights
+from sdbnn_larq.weights import PHOTOGRAPHS, SMALL_IMAGES, description_of, named_weights
 from sdbnn_larq.zoo import architecture
 
 WRAPPERS = ("module", "_orig_mod")  # what nn.DataParallel and torch.compile put into a name
@@ -130,8 +130,8 @@ def _is_unused(key: str, float_weights: bool) -> bool:
 
 def _entries(model: tf.keras.Model) -> dict[str, _Entry]:
     """The state dict's entries of `model`, by name."""
-    description = getattr(model, "description", None)
-    if not isinstance(description, NetworkDescription):
+    description = description_of(model)
+    if description is None:
         raise ValueError(f"`model` must be a network that the zoo built. Received: {model.name}.")
     names = architecture(description.architecture).factory.checkpoint_names
     entries = {}

@@ -101,6 +101,8 @@ def verify(
 ) -> Report:
     """Compares the normalised pixels, the 1-bit layers and every block, then the whole network's decisions.
 
+    The graph of layers that the blocks are compared with is compared with the user's model first.
+
     # Arguments
         source: the network and the images.
         blocks: in the order of computation, the whole network's output last.
@@ -118,6 +120,8 @@ def verify(
         _compare_exactly("normalization", normalize(pixels, source.preprocessing), run_normalization(pixels))
     ids = {id_ for block in blocks for id_ in (block.output, block.unclipped) if id_}
     expected = keras_values(source.model, source.keras_images, ids | {call.inputs[0] for call in binary})
+    given = np.asarray(source.given(source.keras_images, training=False))
+    _compare(blocks[-1], given, expected[blocks[-1].output], float(np.ptp(given)))
     got, integers = run_parts(expected)
     for call in binary:
         _compare_exactly(call.name, one_bit_part(call.layer, expected[call.inputs[0]]), integers[call.output])
@@ -146,5 +150,5 @@ def top1_agreement(source: Source, outputs: np.ndarray) -> float | None:
     """Share of the images to which the exported network gives Keras's class; `None` without a classifier."""
     if outputs.ndim != 2:
         return None
-    expected = np.asarray(source.model(source.keras_images, training=False))
+    expected = np.asarray(source.given(source.keras_images, training=False))
     return float(np.mean(np.argmax(expected, -1) == np.argmax(outputs, -1)))

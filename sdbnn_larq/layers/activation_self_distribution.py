@@ -110,7 +110,7 @@ class ActivationSelfDistribution(tf.keras.Model):
             # A functional model, because `lq.models.summary` reads the MACs off symbolic outputs.
             self.shift = tf.keras.Sequential(
                 [
-                    tf.keras.Input((channels,)),
+                    tf.keras.Input((channels,), dtype=self.compute_dtype),
                     self._dense(max(1, channels // self.reduction), "relu", "squeeze"),
                     self._dense(channels, "sigmoid", "excite"),
                 ],

@@ -26,8 +26,10 @@ def takes_sign(layer: tf.keras.layers.Layer) -> bool:
         return False
     spec = tf.nest.flatten(layer.input_spec)[0]
     rank = (spec and (spec.ndim or spec.min_ndim)) or 2
-    probe = tf.reshape(tf.constant([-2.0, -0.3, -1e-6, 0.0, 1e-6, 0.3, 2.0]), [*[1] * (rank - 1), -1])
-    return np.array_equal(np.ravel(quantizer(probe)), [-1, -1, -1, 1, 1, 1, 1])
+    channels = (spec and spec.axes.get(-1)) or 1  # of which each may have a threshold of its own
+    values = np.array([-2.0, -0.3, -1e-6, 0.0, 1e-6, 0.3, 2.0], np.float32)
+    probe = np.tile(values[:, None], channels).reshape(*[1] * (rank - 2), len(values), channels)
+    return np.array_equal(quantizer(tf.constant(probe)), np.where(probe < 0, -1, 1))
 
 
 def scale_of(kernel: np.ndarray) -> np.ndarray | None:

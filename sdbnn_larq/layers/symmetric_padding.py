@@ -102,7 +102,7 @@ class SymmetricQuantConv2D(lq.layers.QuantConv2D):
         if inputs.dtype == tf.bfloat16 and self.kernel_size == (3, 3) and self.strides == (1, 1) and self.groups == 1:
             rows, columns, channels = inputs.shape[1:]
             if channels >= 256 and rows and columns and rows * columns <= 64:
-                return convolution_of_many_channels(inputs, kernel)
+                return convolution_of_many_channels(inputs, tf.convert_to_tensor(kernel))
         return super().convolution_op(inputs, kernel)
 
 

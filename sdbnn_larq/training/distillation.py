@@ -19,7 +19,7 @@ from sdbnn_larq.training._pipeline import TrainingBatches, is_batched
 from sdbnn_larq.training.evaluation_data import evaluation_of
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.stages import start_from_float_weights
-from sdbnn_larq.weights import read_description
+from sdbnn_larq.weights import description_of, read_description
 
 
 def distillation_loss(teacher_logits: tf.Tensor, student_logits: tf.Tensor, temperature: float) -> tf.Tensor:
@@ -268,7 +268,7 @@ def checksum_of_weights(model: tf.keras.Model) -> str:
 
 def check_knowledge(teacher: tf.keras.Model, class_names: Sequence[str], preprocessing: Preprocessing) -> None:
     """Refuses a teacher whose description names other classes, or another order, or pixels of another scale."""
-    description = getattr(teacher, "description", None)
+    description = description_of(teacher)
     names = description.class_names if description else None
     if names and tuple(names) != tuple(class_names):
         raise ValueError(

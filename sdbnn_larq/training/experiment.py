@@ -34,7 +34,7 @@ from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.preprocessing import SmallImages
 from sdbnn_larq.training.report import Results, make_report, summary
 from sdbnn_larq.training.signals import Signals
-from sdbnn_larq.weights import NetworkDescription
+from sdbnn_larq.weights import description_of
 
 ROOM_FOR_LOGS = 20_000_000  # bytes
 BYTES_PER_PARAMETER = 60  # three checkpoints of weights and two slots each, and the model
@@ -356,7 +356,7 @@ class TrainSDBNN(Experiment):
     def results(self) -> Results:
         """Writes the model's weights with what this task knows of the network."""
         names = list(self.dataset.class_names)
-        description: NetworkDescription | None = getattr(self.model, "description", None)
+        description = description_of(self.model)
         if description is not None:
             description = description.replace(
                 input_shape=self.image_shape,

@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from sdbnn_larq.weights import load_file, locate, named_weights
+from sdbnn_larq.weights import description_of, load_file, locate, named_weights
 
 
 def start_from_float_weights(model: tf.keras.Model, weights: str | os.PathLike) -> None:
@@ -33,8 +33,8 @@ def start_from_float_weights(model: tf.keras.Model, weights: str | os.PathLike) 
         return layer.__class__.from_config(config)
 
     first = tf.keras.models.clone_model(model, clone_function=without_kernel_quantizer)
-    description = getattr(model, "description", None)
-    load_file(first, locate(weights, description and description.architecture))
+    description = description_of(model)
+    load_file(first, locate(weights, description.architecture if description else None))
     targets = named_weights(model)
     for name, weight in named_weights(first).items():
         targets[name].assign(weight)

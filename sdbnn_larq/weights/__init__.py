@@ -1,7 +1,13 @@
 """What a file of weights holds and where it lies: its description, its format, the catalogue and downloads."""
 
 from sdbnn_larq.weights.catalogue import PublishedWeights, published
-from sdbnn_larq.weights.description import PHOTOGRAPHS, SMALL_IMAGES, ImagePreprocessing, NetworkDescription
+from sdbnn_larq.weights.description import (
+    PHOTOGRAPHS,
+    SMALL_IMAGES,
+    ImagePreprocessing,
+    NetworkDescription,
+    description_of,
+)
 from sdbnn_larq.weights.files import load_file
 from sdbnn_larq.weights.locate import describe, locate
 from sdbnn_larq.weights.names import named_weights
@@ -14,6 +20,7 @@ __all__ = [
     "NetworkDescription",
     "PublishedWeights",
     "describe",
+    "description_of",
     "load_file",
     "load_packed",
     "locate",

@@ -155,3 +155,9 @@ class NetworkDescription:
                     f"`preprocessing` of a description must have the fields {names}. Received: {preprocessing!r}."
                 ) from error
         return cls(**{**fields, "preprocessing": preprocessing})
+
+
+def description_of(model: Any) -> NetworkDescription | None:
+    """That which a model carries; an attribute of the user's that has the same name is none."""
+    found = getattr(model, "description", None)
+    return found if isinstance(found, NetworkDescription) else None

@@ -6,7 +6,7 @@ from typing import Any
 
 from sdbnn_larq._files import file_sha256
 from sdbnn_larq.weights import catalogue
-from sdbnn_larq.weights.description import NetworkDescription
+from sdbnn_larq.weights.description import NetworkDescription, description_of
 from sdbnn_larq.weights.download import fetch
 from sdbnn_larq.weights.packed import read_description
 
@@ -81,8 +81,8 @@ def describe(model_or_weights: Any) -> NetworkDescription:
             raise ValueError(f"A file must be packed (.safetensors) to hold a description. Received: {str(path)!r}.")
         found = read_description(path)
     else:
-        found = getattr(model_or_weights, "description", None)
-    if not isinstance(found, NetworkDescription):
+        found = description_of(model_or_weights)
+    if found is None:
         raise ValueError(
             "A network must have a description, as those of `zoo.load` and of the zoo's architectures have. "
             f"Received: {model_or_weights!r} without."

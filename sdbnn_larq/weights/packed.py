@@ -32,7 +32,7 @@ import tensorflow as tf
 from sdbnn_larq._files import atomic_file
 from sdbnn_larq.weights import _format1
 from sdbnn_larq.weights._kernels import kernel_of_sum, latent_kernel, one_bit_quantizers, packed_kernel
-from sdbnn_larq.weights.description import NetworkDescription
+from sdbnn_larq.weights.description import NetworkDescription, description_of
 from sdbnn_larq.weights.names import named_weights, stable_name
 
 FORMAT = "sdbnn-packed-2"
@@ -109,7 +109,7 @@ def save_packed(
     weights = named_weights(model)
     if growing := [name for name, weight in weights.items() if not weight.shape.is_fully_defined()]:
         raise ValueError(f"All weights must have a fixed shape. Received: {growing[0]} of {weights[growing[0]].shape}.")
-    description = description or getattr(model, "description", None)
+    description = description or description_of(model)
     stored, arrays = _pack(weights, one_bit_quantizers(model, weights), [half] if isinstance(half, str) else list(half))
     header = {
         "format": FORMAT,

@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 import tensorflow as tf
 
-from sdbnn_larq.weights import NetworkDescription, load_file, locate, read_description
+from sdbnn_larq.weights import NetworkDescription, description_of, load_file, locate, read_description
 from sdbnn_larq.zoo.registry import architecture, get_model
 
 # Arguments that leave the function of the weights as it is: they concern what follows the logits, and training.
@@ -116,7 +116,7 @@ def load_weights(model: tf.keras.Model, name: str, weights: str | os.PathLike) -
         ValueError: if there is no such file or tag, or if what it holds does not fit the model.
     """
     path = locate(weights, name, limit=_limit(model))
-    own = getattr(model, "description", None)
+    own = description_of(model)
     with forgetting_bad_downloads(weights, path):
         stored = read_description(path) if path.suffix == ".safetensors" else None
         if own is not None and stored is not None:

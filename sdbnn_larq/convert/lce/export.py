@@ -12,6 +12,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from sdbnn_larq._errors import one_line
 from sdbnn_larq.convert.graph import Call, calls, output_call
 from sdbnn_larq.convert.lce import file
 from sdbnn_larq.convert.lce.run import run
@@ -74,8 +75,9 @@ def to_lce(
 
     # Raises
         ImportError: if Larq Compute Engine is not installed.
-        ValueError: for a 1-bit layer that would not stay 1-bit, a model of another type than float32, or an argument
-            that does not fit.
+        ValueError: for a 1-bit layer that would not stay 1-bit, a model of another type than float32, a layer that
+            Larq Compute Engine does not convert or that is called with `training=True`, or an argument that does not
+            fit.
         OSError: if `path` cannot be written.
         VerificationError: if a part's results differ from Keras's, or the file does not run.
     """
@@ -95,8 +97,14 @@ def to_lce(
     with staged(path, (".tflite",)) as temporary:
         cuts = _cuts(source.model)
         names = [*([NORMALIZED] if source.uint8 else []), *(call.layer.name for call in cuts)]
-        content, tensors = file.only_output(_convert(lce, source, cuts), names)
-        binary = _binary_calls(content, source.model)
+        try:
+            content = _convert(lce, source, cuts)
+        except Exception as error:  # TensorFlow's and the converter's have many types
+            raise ValueError(
+                f"`model` must be made of what Larq Compute Engine converts. Received: {one_line(error)[:300]}"
+            ) from error
+        content, tensors = file.only_output(content, names)
+        binary = _binary_calls(content, source.model, allow_float)
         if batch_size is None:
             content = file.allow_any_batch(content)
         content = file.with_metadata(content, source.metadata)
@@ -174,11 +182,13 @@ def _folded(model: tf.keras.Model, cuts: list[Call], batch_size: int | None) -> 
         if getattr(layer, "kernel_quantizer", None) is None:
             clone.get_layer(layer.name).set_weights(layer.get_weights())
         else:
-            clone.get_layer(layer.name).kernel.assign(kernel_of(layer))
+            copy = clone.get_layer(layer.name)
+            copy.kernel.assign(kernel_of(layer))
             if layer.use_bias:
-                clone.get_layer(layer.name).bias.assign(layer.bias)
-    # All but the last are first uses of their layers.
-    outputs = [clone.get_layer(call.layer.name).get_output_at(0) for call in cuts[:-1]]
+                copy.bias.assign(layer.bias)
+            if not takes_sign(layer) and (weights := getattr(layer.input_quantizer, "weights", ())):
+                copy.input_quantizer.set_weights([weight.numpy() for weight in weights])
+    outputs = [clone.get_layer(call.layer.name).get_output_at(call.place) for call in cuts[:-1]]
     return tf.keras.Model(clone.inputs, [*outputs, *clone.outputs], name=model.name)
 
 
@@ -202,11 +212,11 @@ def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:
         return lce.convert_saved_model(folder)
 
 
-def _binary_calls(content: bytes, model: tf.keras.Model) -> dict[int, Call]:
+def _binary_calls(content: bytes, model: tf.keras.Model, allow_float: bool) -> dict[int, Call]:
     """The uses of 1-bit layers, by the place of their kernel among the file's 1-bit convolutions.
 
     # Raises
-        ValueError: if a 1-bit layer's kernel is not that of a 1-bit convolution in the file.
+        ValueError: if a 1-bit layer's kernel is not that of a 1-bit convolution in the file and may not be float.
     """
     waiting: dict[bytes, list[Call]] = {}
     for call in calls(model):
@@ -216,7 +226,7 @@ def _binary_calls(content: bytes, model: tf.keras.Model) -> dict[int, Call]:
         i: waiting[kernel].pop(0) for i, (kernel, _) in enumerate(file.binary_kernels(content)) if waiting.get(kernel)
     }
     missing = [call for rest in waiting.values() for call in rest]
-    if missing:
+    if missing and not allow_float:
         # The converter writes a large one as "fill with this", to be computed anew at each run.
         even = all(np.ptp(kernel_of(call.layer)) == 0 for call in missing)
         raise ValueError(

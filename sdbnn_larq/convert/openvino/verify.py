@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from sdbnn_larq._errors import one_line
 from sdbnn_larq.convert.graph import calls
 from sdbnn_larq.convert.openvino.run import core
 from sdbnn_larq.convert.source import NORMALIZED, Source
-from sdbnn_larq.convert.verification import Block, Report, Values, verify
+from sdbnn_larq.convert.verification import Block, Report, Values, VerificationError, verify
 from sdbnn_larq.layers.binary import is_binary
 
 FLOAT32 = {"INFERENCE_PRECISION_HINT": "f32"}  # OpenVINO's own choice is bf16 where the processor has it
@@ -36,7 +37,7 @@ def verify_file(source: Source, path: Path) -> Report:
         if before.get_type_name() != "Pad" and not known & {before.get_friendly_name(), call.inputs[0]}:
             signs[call.inputs[0]] = sign
     outputs = [*(named[call.name] for call in tested), *(node.input_value(0).get_node() for node in signs.values())]
-    split = core().compile_model(_split(parts, outputs, integers), "CPU", FLOAT32)
+    split = _compiled(_split(parts, outputs, integers))
 
     def run_parts(values: Values) -> tuple[Values, Values]:
         fed = [images, *(_to_nchw(values[call.output]) for call in tested)]
@@ -81,7 +82,14 @@ def run_file(path: Path, images: np.ndarray, node: str | None = None) -> np.ndar
     if node is not None:
         (found,) = (other for other in graph.get_ordered_ops() if other.get_friendly_name() == node)
         graph = ov.Model([found.output(0)], graph.get_parameters(), node)
-    return core().compile_model(graph, "CPU", FLOAT32)(images)[0]
+    return _compiled(graph)(images)[0]
+
+
+def _compiled(graph: Any) -> Any:
+    try:
+        return core().compile_model(graph, "CPU", FLOAT32)
+    except RuntimeError as error:
+        raise VerificationError(f"OpenVINO must compile the file. Received: {one_line(error)[-200:]}") from error
 
 
 def _split(model: Any, nodes: list[Any], also: list[Any]) -> Any:

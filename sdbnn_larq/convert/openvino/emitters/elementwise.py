@@ -9,7 +9,15 @@ import tensorflow as tf
 from tf_keras.src.engine.keras_tensor import KerasTensor
 from tf_keras.src.layers.core.tf_op_layer import TFOpLambda
 
-from sdbnn_larq.convert.openvino.emitters.registry import Emit, constant, emits, of_channels, rank, unsupported
+from sdbnn_larq.convert.openvino.emitters.registry import (
+    EMITTERS,
+    Emit,
+    constant,
+    emits,
+    of_channels,
+    rank,
+    unsupported,
+)
 from sdbnn_larq.layers import ActivationSelfDistribution, HardTanh
 from sdbnn_larq.preprocessing import mean_and_scale
 from sdbnn_larq.weights import ImagePreprocessing
@@ -71,7 +79,9 @@ _ACTIVATIONS = {
 
 @emits(tf.keras.layers.Activation)
 def activation(layer, x):
-    name = getattr(layer.activation, "__name__", str(layer.activation))
+    if type(layer.activation) in EMITTERS:  # a layer, which Keras takes as well
+        return EMITTERS[type(layer.activation)](layer.activation, x)
+    name = getattr(layer.activation, "__name__", type(layer.activation).__name__)
     if name not in _ACTIVATIONS:
         raise unsupported(layer, f" with activation={name!r}")
     return _ACTIVATIONS[name](x)
