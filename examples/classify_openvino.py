@@ -21,7 +21,9 @@ def read(path: str) -> Image.Image:
         image = ImageOps.exif_transpose(file)
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
         values = np.asarray(image)
-        image = Image.fromarray((values // 257 if values.max() > 255 else values).astype(np.uint8))
+        most = values.max()
+        values = np.where(values == image.info.get("transparency", -1), 0, values)
+        image = Image.fromarray((values // 257 if most > 255 else values).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)

@@ -21,10 +21,12 @@ class SGDL2(tf.keras.optimizers.SGD):
         **kwargs: any other argument of `tf.keras.optimizers.SGD`.
 
     # Raises
-        ValueError: if `l2` is negative.
+        ValueError: if `l2` is negative, or `momentum` not from 0 to 1.
     """
 
     def __init__(self, learning_rate=0.01, l2: float = 0.0, name: str = "SGDL2", **kwargs):
+        if not 0 <= (momentum := kwargs.get("momentum", 0.0)) <= 1:
+            raise ValueError(f"`momentum` must be from 0 to 1. Received: momentum={momentum}.")
         super().__init__(learning_rate, name=name, **kwargs)
         if l2 < 0:
             raise ValueError(f"`l2` must be 0 or more. Received: l2={l2}.")

@@ -85,6 +85,7 @@ def _rgb(image: "Image.Image") -> np.ndarray:
         if low < 0 or high > 65535:
             raise ValueError(f"pixels must be from 0 to 255 or to 65535, not from {low} to {high}")
         sixteen_bits = image.mode != "I" or high > 255  # in mode I, integers of 32 bits, a file may hold either
+        values = np.where(values == image.info.get("transparency", -1), 0, values)  # black, as below
         image = Image.fromarray((values // 257 if sixteen_bits else values).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")

@@ -87,7 +87,12 @@ def test_mixup_and_cutmix_take_turns():
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"mixup": -1.0}, "mixup=-1"), ({"cutmix": -0.1}, "cutmix=-0.1"), ({"label_smoothing": 1.0}, "label_smoothing=1")],
+    [
+        ({"mixup": -1.0}, "mixup=-1"),
+        ({"mixup": 1e-3}, r"0 or at least 0\.01\. Received: mixup=0\.001"),
+        ({"cutmix": -0.1}, "cutmix=-0.1"),
+        ({"label_smoothing": 1.0}, "label_smoothing=1"),
+    ],
 )
 def test_bad_numbers(fields, message):
     with pytest.raises(ValueError, match=message):

@@ -22,7 +22,7 @@ from sdbnn_larq.recipes.ablation import (
     TrainAblationStatic,
     TrainAblationWeight,
 )
-from sdbnn_larq.recipes.imagenette_resnet18_further import TrainImagenetteResNet18Further
+from sdbnn_larq.recipes.imagenette_resnet18_further import TrainImagenetteResNet18Further, TwoTeachers
 from sdbnn_larq.training import GrowingImages, TrainSDBNN, with_logits
 
 MODULES = [
@@ -100,6 +100,10 @@ def test_training_further(tmp_path):
         networks.append(zoo.ResNet18(num_classes=2, input_shape=(32, 32, 3)))
         zoo.save_packed(networks[-1], tmp_path / f"{name}.safetensors")
     first, second = (str(tmp_path / f"{name}.safetensors") for name in ("first", "second"))
+    turned = networks[1].description.replace(class_names=("red", "blue"))
+    zoo.save_packed(networks[1], tmp_path / "turned.safetensors", description=turned)
+    with pytest.raises(ValueError, match="the same classes in the same order"):
+        TwoTeachers(first=first, second=str(tmp_path / "turned.safetensors")).build()
     task = TrainImagenetteResNet18Further()
     fields = {"model.weights": first, "teacher.first": first, "teacher.second": second, "input_shape": (32, 32, 3)}
     fields |= {"epochs": 1, "batch_size": 4, "learning_rate": 1e-30, "output_dir": str(tmp_path / "run")}

@@ -161,7 +161,7 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
     folder.open({"epochs": 3}, {**data, "checksum_of_file_names": "0a"}, "float32", 0)  # of which it said nothing
     written = (tmp_path / "run" / "data.json").read_text()
     for changed in ({"class_names": ["dog", "zebra"]}, {"training_images": 91}, {"checksum_of_file_names": "0b"}):
-        with pytest.raises(ValueError, match=r"the data that it began with\. .*, begun with the"):
+        with pytest.raises(ValueError, match=r"the data and the recipe file that it began with, .*, begun with the"):
             folder.open({"epochs": 3}, {**data, **changed}, "float32", 0)
     assert (tmp_path / "run" / "data.json").read_text() == written
     (tmp_path / "run" / "data.json").unlink()  # as earlier versions left a run

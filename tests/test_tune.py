@@ -18,6 +18,9 @@ from sdbnn_larq.cli import main
 from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training import Digits
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
+from sdbnn_larq.tuning.recipe import write_recipe
+from sdbnn_larq.tuning.report import print_table
+from sdbnn_larq.tuning.search import Trial
 
 RECIPE = Path(__file__).parent / "tiny_recipe.py"
 SPACE = ["--range", "learning_rate=1e-4:1e-1:log", "--choice", "model.self_distribution=both,None"]
@@ -53,6 +56,55 @@ def test_parse(tiny):
     choice = parse_choice("model.self_distribution=both,None", tiny)
     assert choice == Choice("model.self_distribution", ("both", "None"))
     assert choice.ends() == ["both", None]
+    assert parse_choice("data_dir=2024,2025", tiny).ends() == ["2024", "2025"]
+    assert parse_choice("seed=1,2", tiny).ends() == [1, 2]
+
+
+def test_a_range_of_an_optional_number():
+    folder = task_class("Folder")()
+    configure(folder, {"dataset.directory": "photos"})
+    assert type(parse_range("dataset.image_size=32:64", folder).low) is int
+
+
+def test_hyperband_s_shortest_trials_must_be_possible(class_folders, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["tune", "FineTune", f"dataset.directory={class_folders}", "weights=ResNet20/cifar10", "epochs=9"]
+    result = sdbnn(*command, "--range", "learning_rate=1e-4:1e-2")
+    assert result.exit_code == 2
+    assert "Hyperband's shortest trials, of 1 epochs, must be possible; the algorithm random has" in result.stderr
+    assert "`head_epochs` must be from 0 to the 1 epochs" in result.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("epochs", "shortest"), [(1, 1), (2, 2), (3, 1), (9, 1), (32, 2), (100, 2), (243, 1)])
+def test_hyperband_s_shortest_trials(epochs, shortest, tmp_path):
+    search = Search(task_class(str(RECIPE)), {"epochs": epochs}, [Range("t_max", 1.0, 2.0)], tmp_path)
+    assert search.shortest_epochs() == shortest
+    oracle = search.tuner().oracle
+    assert oracle._get_epochs(oracle._get_num_brackets() - 1, 0) == shortest
+
+
+def test_a_search_is_of_one_recipe(tmp_path):
+    """Of its fields, which another version of the file may have changed; earlier versions did not write it down."""
+    space = [Range("learning_rate", 1e-4, 1e-3)]
+    first = Search(task_class(str(RECIPE)), {}, space, tmp_path).identity()
+    assert Search(task_class(str(RECIPE)), {}, space, tmp_path).identity() == first
+    (tmp_path / "search.json").write_text(json.dumps({**first, "recipe": "another"}))
+    with pytest.raises(ValueError, match="the same search"):
+        Search(task_class(str(RECIPE)), {}, space, tmp_path).run()
+
+
+def test_tables_take_any_text(capsys):
+    fields = {"data_dir": "/x/[red]/[/a]"}
+    print_table([Trial("0", fields, 1, None, "there is no [/b]"), Trial("1", fields, 1, 0.5)])
+    assert "[red]" in capsys.readouterr().out
+
+
+def test_a_best_recipe_in_any_folder(tiny, tmp_path):
+    folder = tmp_path / 'C:\\users\\x """'
+    folder.mkdir()
+    write_recipe(folder / "best.py", "TrainBest", tiny, {"epochs": 2}, source=str(RECIPE), summary="The best.")
+    compile((folder / "best.py").read_text(), "best.py", "exec")
 
 
 @pytest.mark.parametrize(
@@ -62,6 +114,7 @@ def test_parse(tiny):
         (["--range", "learning_rate"], "FIELD=LOW:HIGH"),
         (["--range", "learning_rate=1"], "FIELD=LOW:HIGH"),
         (["--range", "learning_rate=a:b"], "FIELD=LOW:HIGH"),
+        (["--range", "learning_rate=1:1e999"], "FIELD=LOW:HIGH"),
         (["--range", "learning_rate=1:2:exp"], "FIELD=LOW:HIGH"),
         (["--range", "learning_rate=2:1"], "LOW < HIGH"),
         (["--range", "learning_rate=0:1:log"], "LOW > 0"),

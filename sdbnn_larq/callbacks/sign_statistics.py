@@ -1,6 +1,7 @@
 """What the signs of a network do while it trains."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ class SignStatistics(tf.keras.callbacks.Callback):
         super().__init__()
         if not (every == int(every) and every >= 1):
             raise ValueError(f"`every` must be a whole number from 1. Received: every={every!r}.")
+        if isinstance(images, Iterator):
+            raise ValueError(f"`images` must be what can be read at each look. Received: {type(images).__name__}.")
         self.images, self.every = images, int(every)
         self.log_dir = None if log_dir is None else Path(log_dir)
         self.report: SignReport | None = None

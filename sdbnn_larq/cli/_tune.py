@@ -9,6 +9,7 @@ from zookeeper import configure
 
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.recipes import task_class
+from sdbnn_larq.training._run_folder import RENAMED
 from sdbnn_larq.training.signals import Signals
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
 from sdbnn_larq.tuning.recipe import write_recipe
@@ -45,8 +46,8 @@ def tune(
         raise
     if not found:  # a worker of a search on many machines
         return
-    print_table(found)
     write_csv(found, folder / "trials.csv")
+    print_table(found)
     best = found[0]
     if best.accuracy is None:
         raise ValueError(
@@ -58,7 +59,7 @@ def tune(
         folder / "best.py",
         f"{chosen.__name__}Tuned",
         search.task(best.fields),
-        {**fields, **best.fields, "epochs": best.epochs},
+        {RENAMED.get(name, name): value for name, value in {**fields, **best.fields, "epochs": best.epochs}.items()},
         source=task if task.endswith(".py") else "",
         summary=f"The best of {len(found)} trials: {best.accuracy:.2%} of the validation images after training.",
     )

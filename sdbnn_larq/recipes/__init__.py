@@ -5,6 +5,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def run(task: str, **fields: Any) -> None:
         ValueError: if there is no such task, or if a field or value does not fit.
     """
     configured = task_class(task)()
-    configure(configured, fields)
+    configure(configured, {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in fields.items()})
     configured.run()
 
 

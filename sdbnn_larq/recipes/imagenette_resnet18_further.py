@@ -25,6 +25,11 @@ class TwoTeachers:
 
     def build(self) -> tf.keras.models.Model:
         networks = [zoo.load(self.first), zoo.load(self.second)]
+        classes, others = (network.description.class_names for network in networks)
+        if classes != others:
+            raise ValueError(
+                f"Both teachers must know the same classes in the same order. Received: {classes} and {others}."
+            )
         for network, name in zip(networks, ("first", "second")):
             network._name = name
         image = tf.keras.Input(networks[0].input_shape[1:])

@@ -1,6 +1,5 @@
 """Training batches whose order and augmentation follow from seed, epoch and step alone: a run can be resumed."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,8 @@ from zookeeper.tf import Preprocessing
 
 from sdbnn_larq.training._data_check import readable
 
-SHUFFLE_BUFFER = 10_000  # examples, of a data set that is read from disk
+SHUFFLE_BUFFER = 10_000  # examples, of a data set that is read from disk,
+SHUFFLE_BYTES = 2_000_000_000  # of encoded images, by the mean of the first of them
 
 
 def without_autotuner(data: tf.data.Dataset) -> tf.data.Dataset:
@@ -47,6 +47,23 @@ def to_arrays(data: tf.data.Dataset, count: int) -> dict[str, tf.Tensor]:
     return {name: tf.constant(values) for name, values in arrays.items()}
 
 
+def _joined(data: list[tf.data.Dataset]) -> tf.data.Dataset:
+    """One after another, as a tree of pairs: TensorFlow's stack ends at some thousand that are inside one another."""
+    if len(data) == 1:
+        return data[0]
+    middle = len(data) // 2
+    return _joined(data[:middle]).concatenate(_joined(data[middle:]))
+
+
+def _shuffle_buffer(data: tf.data.Dataset, count: int) -> int:
+    """How many examples wait in memory for their turn."""
+    buffer = min(count, SHUFFLE_BUFFER)
+    if data.element_spec["image"].dtype != tf.string:
+        return buffer
+    lengths = data.take(256).map(lambda x: tf.strings.length(x["image"])).as_numpy_iterator()
+    return max(1, min(buffer, int(SHUFFLE_BYTES / np.mean([*lengths]))))
+
+
 class TrainingBatches:
     """The batches of all epochs, from any step on.
 
@@ -76,6 +93,7 @@ class TrainingBatches:
         self.seed, self.epochs, self.finish = seed, epochs, finish
         self.batched = is_batched(preprocessing)
         self.arrays = to_arrays(data, count) if self.batched else {}
+        self.buffer = count if self.batched else _shuffle_buffer(data, count)
         self.data = data
         self.steps = count // batch_size  # of an epoch
 
@@ -122,9 +140,7 @@ class TrainingBatches:
         each = self.steps * self.batch_size  # of an epoch
         # Data sets of their own, because TensorFlow takes no tensor for a seed where its global seed is 0.
         shuffled = [
-            self.data.shuffle(
-                min(self.count, SHUFFLE_BUFFER), seed=e + self.seed * self.epochs, reshuffle_each_iteration=False
-            ).take(each)
+            self.data.shuffle(self.buffer, seed=e + self.seed * self.epochs, reshuffle_each_iteration=False).take(each)
             for e in range(epoch, self.epochs)
         ]
 
@@ -139,7 +155,7 @@ class TrainingBatches:
             seed = tf.random.experimental.stateless_fold_in(self._keys(example["epoch"]), number)
             return *self.preprocessing({**example, "seed": seed}, training=True), seed
 
-        data = functools.reduce(tf.data.Dataset.concatenate, shuffled).enumerate().map(numbered)
+        data = _joined(shuffled).enumerate().map(numbered)
         data = data.skip(step * self.batch_size)
         if pipelines > 1:
             data = data.filter(mine)

@@ -101,6 +101,20 @@ class RunFolder:
         except ValueError as error:
             raise ValueError(f"A run's {name} must be as it was written. Received: {str(file)!r}, altered.") from error
 
+    def check_data(self, data: dict[str, Any]) -> None:
+        """Refuses other data or another recipe file than those with which the run in the folder, if any, began.
+
+        # Raises
+            ValueError: naming the first difference.
+        """
+        known = self._read_json("data.json") or data  # which earlier versions did not write, or not all of it
+        for name, value in data.items():
+            if (begun := known.get(name, value)) != value:
+                raise ValueError(
+                    "A run must have the data and the recipe file that it began with, or another `output_dir`. "
+                    f"Received: {str(self.path)!r}, begun with the {name} {begun}, and now {value}."
+                )
+
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keeps the folder, which is made, for this process while the block lasts."""
         return locked(self.path)
@@ -110,7 +124,7 @@ class RunFolder:
 
         # Arguments
             config: the run's configuration.
-            data: names of the classes and numbers of images.
+            data: names of the classes, numbers of images and what else tells the data.
             precision: what it computes in.
             room: bytes that the run will need.
 
@@ -118,13 +132,7 @@ class RunFolder:
             ValueError: if the disk has too little room, or if the data are no longer those that the run began with.
             OSError: if the folder cannot be written.
         """
-        known = self._read_json("data.json") or data  # which earlier versions did not write, or not all of it
-        for name, value in data.items():
-            if (begun := known.get(name, value)) != value:
-                raise ValueError(
-                    f"A run must go on with the data that it began with. Received: {str(self.path)!r}, begun with the "
-                    f"{name} {begun}, and now {value}."
-                )
+        self.check_data(data)
         self.path.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.path).free
         if free < room:

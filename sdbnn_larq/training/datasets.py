@@ -45,6 +45,29 @@ def checksum_of_file_names(dataset: Dataset) -> str | None:
     return hashlib.sha256(b"\0".join(names)).hexdigest()[:16]
 
 
+def bytes_of_splits(dataset: Dataset) -> dict[str, int] | None:
+    """Of a prepared data set of TensorFlow Datasets, whose images may be other ones under the same name."""
+    if not isinstance(dataset, PreparedTFDS):
+        return None
+    return {name: split.num_bytes for name, split in sorted(dataset.info.splits.items())}
+
+
+def check_outside(name: str, folder: str | os.PathLike, dataset: Dataset) -> None:
+    """Refuses a folder to write to that lies in the folder of a data set's images, which would be one of its own.
+
+    # Raises
+        ValueError: naming both folders.
+    """
+    if not isinstance(dataset, FolderDataset):
+        return
+    images = Path(os.path.expanduser(dataset.directory))
+    if Path(folder).resolve().is_relative_to(images.resolve()):
+        raise ValueError(
+            f"`{name}` must lie outside of the images' folder. "
+            f"Received: {name}={os.fspath(folder)!r} in {os.fspath(images)!r}."
+        )
+
+
 class PreparedTFDS(TFDSDataset):
     """Base class of data sets that TensorFlow Datasets has prepared on this machine.
 

@@ -3,10 +3,8 @@
 import contextlib
 import functools
 import math
-import os
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Optional
 
 import larq as lq
@@ -28,7 +26,7 @@ from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Survival, restore
-from sdbnn_larq.training.datasets import checksum_of_file_names, division_of
+from sdbnn_larq.training.datasets import bytes_of_splits, check_outside, checksum_of_file_names, division_of
 from sdbnn_larq.training.evaluation_data import evaluation_batches, evaluation_of, examples_for, input_shape_of
 from sdbnn_larq.training.mixing import SoftTargets
 from sdbnn_larq.training.preprocessing import SmallImages
@@ -116,7 +114,7 @@ class TrainSDBNN(Experiment):
         signals = Signals()
         with signals.caught():
             self.check()
-            self.check_output_dir()
+            check_outside("output_dir", self.output_dir, self.dataset)
             folder = RunFolder(self.output_dir)
             same_run = self.configuration, provenance.given_fields(self)
             report = folder.report_of(*same_run)
@@ -128,6 +126,7 @@ class TrainSDBNN(Experiment):
                     # Another process may have been here in the meantime.
                     report = folder.report_of(*same_run) or self.train(folder, signals)
             else:
+                folder.check_data(self.data_identity)
                 self.say(f"{folder.path} holds this run, finished; remove it to train again.")
             self.say(summary(report, folder.path))
 
@@ -160,6 +159,11 @@ class TrainSDBNN(Experiment):
                 f"`loss` must be {HARD_LOSS}, or an object of your recipe's. Received: loss={self.loss!r}."
             )
         self.check_optimizer()
+        if missing := [name for name in ("num_classes", "class_names") if not hasattr(self.dataset, name)]:
+            raise ValueError(
+                f"A data set must say its `num_classes` and its `class_names`, in the order of the labels. Received: "
+                f"{type(self.dataset).__name__} without {missing[0]}."
+            )
         if self.soft_targets and self.loss != HARD_LOSS:
             raise ValueError(f"`mixup`, `cutmix` and `label_smoothing` need {HARD_LOSS}. Received: loss={self.loss!r}.")
 
@@ -172,15 +176,6 @@ class TrainSDBNN(Experiment):
             value = getattr(self, name)
             if name in provenance.given_fields(self) and value not in [known.get(entry) or 0 for entry in entries]:
                 raise ValueError(f"`{name}` must be left out with {known['class']}, which has none. Received: {value}.")
-
-    def check_output_dir(self) -> None:
-        """Refuses a folder among those of the classes, which would be one of them."""
-        for images in getattr(self.dataset, "parts", {}).values():
-            if Path(self.output_dir).resolve().is_relative_to(images.resolve()):
-                raise ValueError(
-                    "`output_dir` must lie outside of the images' folder. "
-                    f"Received: output_dir={self.output_dir!r} in {os.fspath(images)!r}."
-                )
 
     @property
     def precision_in_use(self) -> str:
@@ -227,14 +222,20 @@ class TrainSDBNN(Experiment):
             **({"finish": self.soft_targets.train} if self.soft_targets else {}),
         )
         self.validation_batches, validation_count = self.evaluation_batches("validation")
-        self.data = {  # what a run that is resumed must find again
-            "class_names": [str(name) for name in self.dataset.class_names],
-            "training_images": count,
-            "validation_images": validation_count,
-            "checksum_of_file_names": checksum_of_file_names(self.dataset),
-        }
+        counts = {"training_images": count, "validation_images": validation_count}
+        self.data = {**self.data_identity, **counts}  # what a run that is resumed must find again
         if self.sign_statistics:
             Observer(self.model)  # refuses a model without signs before anything is written
+
+    @property
+    def data_identity(self) -> dict[str, Any]:
+        """What tells the data, and the file of a recipe of one's own, from others without reading images."""
+        return {
+            "class_names": [str(name) for name in self.dataset.class_names],
+            "checksum_of_file_names": checksum_of_file_names(self.dataset),
+            "bytes_of_splits": bytes_of_splits(self.dataset),
+            "checksum_of_recipe": provenance.checksum_of_recipe(type(self)),
+        }
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """Fine-tuning: a network trained on one data set learns another, at first its new classifier and then all of it."""
 
+import inspect
 import math
 import os
 from collections.abc import Mapping
@@ -7,12 +8,16 @@ from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf
-from zookeeper import ComponentField, Field, factory
+from zookeeper import ComponentField, Field, PartialComponent, factory
 from zookeeper.tf import Dataset
 
 from sdbnn_larq import zoo
+from sdbnn_larq.training.datasets import ImageFolder
 from sdbnn_larq.training.evaluation_data import evaluation_of
 from sdbnn_larq.training.experiment import TrainSDBNN
+from sdbnn_larq.training.photo_datasets import PhotoFolder
+from sdbnn_larq.training.photos import Photos
+from sdbnn_larq.training.preprocessing import SmallImages
 
 CLASSIFIER = "logits"  # the layer's name, in every network of the zoo
 
@@ -101,6 +106,15 @@ def spread_magnitudes(model: tf.keras.Model, seed: int = 0) -> None:
             kernel.assign(new)
 
 
+def _default_of(task: type, name: str) -> tuple[Any, dict[str, Any]]:
+    """The class of a component that a task names, and the fields that it sets there."""
+    default = task.__component_fields__[name]._default  # type: ignore[attr-defined]
+    if not isinstance(default, PartialComponent):
+        return default, {}
+    values = {field: value() for field, value in default._lazy_kwargs.items() if inspect.isfunction(value)}
+    return default._component_class, values
+
+
 class HeadFirst(tf.keras.callbacks.Callback):
     """Trains the classifier alone in the first epochs, and all layers after them.
 
@@ -160,8 +174,16 @@ class TrainFineTuned(TrainSDBNN):
         description = zoo.describe(weights)
         if description.preprocessing != zoo.PHOTOGRAPHS:
             return conf
-        shape = description.input_shape
-        return {"preprocessing": "Photos", "dataset": "PhotoFolder", "preprocessing.input_shape": shape, **conf}
+        changes: dict[str, Any] = {}
+        for name, small, photographs in (("dataset", ImageFolder, PhotoFolder), ("preprocessing", SmallImages, Photos)):
+            chosen, fields = _default_of(type(self), name)
+            if chosen is small:  # one of the user's own stays
+                changes[name] = photographs.__name__
+                known = fields.keys() & photographs.__component_fields__.keys()
+                changes |= {f"{name}.{field}": fields[field] for field in known}
+        if "preprocessing" in changes or "input_shape" in chosen.__component_fields__:
+            changes["preprocessing.input_shape"] = description.input_shape
+        return {**changes, **conf}
 
     def check(self) -> None:
         super().check()

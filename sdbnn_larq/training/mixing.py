@@ -6,6 +6,8 @@ import tensorflow as tf
 
 Batch = tuple[tf.Tensor, tf.Tensor]
 
+SMALLEST_ALPHA = 0.01
+
 
 def mixup(images: tf.Tensor, targets: tf.Tensor, alpha: float, seed: tf.Tensor) -> Batch:
     r"""Adds to each image and its target, \\(\lambda\\) of it, \\(1 - \lambda\\) of its partner's.
@@ -20,7 +22,7 @@ def mixup(images: tf.Tensor, targets: tf.Tensor, alpha: float, seed: tf.Tensor) 
     # Arguments
         images: float `(batch, height, width, channels)`.
         targets: float `(batch, classes)`.
-        alpha: greater than 0; the smaller, the nearer is \\(\lambda\\) to 0 or 1.
+        alpha: at least 0.01; the smaller, the nearer is \\(\lambda\\) to 0 or 1.
         seed: integers `(2,)`; the same seed gives the same mixture.
 
     # References
@@ -61,7 +63,10 @@ def cutmix(images: tf.Tensor, targets: tf.Tensor, alpha: float, seed: tf.Tensor)
 
 
 def _beta(count: tf.Tensor, alpha: float, seed: tf.Tensor) -> tf.Tensor:
-    """Draws from Beta(α, α), of two gamma variables; in float64, as small ones would be 0 in float32."""
+    """Draws from Beta(α, α), of two gamma variables; in float64, as small ones would be 0 in float32.
+
+    Below `SMALLEST_ALPHA` both may be float64's smallest number, and their share 0.5.
+    """
     first, second = tf.unstack(
         tf.random.stateless_gamma((2, count), seed, tf.constant(alpha, tf.float64), dtype=tf.float64)
     )
@@ -78,8 +83,8 @@ class SoftTargets:
 
     # Arguments
         num_classes: labels are from 0 to this minus 1.
-        mixup: α of `mixup`, or 0 for none.
-        cutmix: α of `cutmix`, or 0 for none.
+        mixup: α of `mixup`, at least 0.01, or 0 for none.
+        cutmix: α of `cutmix`, likewise.
         label_smoothing: share of the probability that all classes have alike, from 0 to below 1.
 
     # Raises
@@ -93,8 +98,9 @@ class SoftTargets:
 
     def __post_init__(self):
         for name in ("mixup", "cutmix"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"`{name}` must be 0 or more. Received: {name}={getattr(self, name)}.")
+            value = getattr(self, name)
+            if value != 0 and not value >= SMALLEST_ALPHA:
+                raise ValueError(f"`{name}` must be 0 or at least {SMALLEST_ALPHA}. Received: {name}={value}.")
         if not 0 <= self.label_smoothing < 1:
             raise ValueError(
                 f"`label_smoothing` must be from 0 to below 1. Received: label_smoothing={self.label_smoothing}."

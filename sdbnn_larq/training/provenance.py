@@ -1,5 +1,6 @@
 """What a run was: its resolved configuration, and the versions and the machine it ran on."""
 
+import ast
 import hashlib
 import json
 import os
@@ -35,6 +36,16 @@ def configuration(task) -> dict[str, Any]:
         else:
             fields[name] = plain(value)
     return fields
+
+
+def checksum_of_recipe(task: type) -> str | None:
+    """Of the code in the user's file that defines a task, without its comments; `None` for a recipe of this package."""
+    module = sys.modules.get(task.__module__)
+    file = getattr(module, "__file__", None)
+    if task.__module__.startswith("sdbnn_larq.") or not (file and Path(file).is_file()):
+        return None
+    code = ast.dump(ast.parse(Path(file).read_bytes()))
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
 def given_fields(task: Any) -> set[str]:

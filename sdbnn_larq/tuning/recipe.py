@@ -81,7 +81,8 @@ def write_recipe(path: Path, name: str, task: Any, fields: Mapping[str, Any], so
         lines.append(f"    {component} = ComponentField({default})")
     text = "\n".join(
         [
-            f'"""{summary}\n\n    sdbnn train {path}\n"""\n',
+            f'"""{summary}"""\n',
+            f"# sdbnn train {' '.join(str(path).splitlines())}\n",
             f"from zookeeper import {', '.join(sorted(used))}\n",
             *sorted(imports),
             f"\n\n@task\nclass {name}({base}):",

@@ -17,12 +17,14 @@ from sdbnn_larq.tuning.space import Choice, Range
 def print_table(trials: Sequence[Trial]) -> None:
     """Prints the trials, the best first."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("trial", *_searched(trials[0]), "epochs", "validation accuracy")
     for trial in trials:
         accuracy = f"failed: {trial.failure}" if trial.accuracy is None else f"{trial.accuracy:.2%}"
-        table.add_row(trial.name, *map(_short, _searched(trial).values()), str(trial.epochs), accuracy)
+        cells = trial.name, *map(_short, _searched(trial).values()), str(trial.epochs), accuracy
+        table.add_row(*map(escape, cells))
     Console().print(table)
 
 

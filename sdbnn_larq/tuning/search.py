@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from sdbnn_larq._files import atomic_file
 from sdbnn_larq._lock import locked
 from sdbnn_larq._memory import releasing_graphs
 from sdbnn_larq.training import TrainSDBNN
+from sdbnn_larq.training.datasets import check_outside
+from sdbnn_larq.training.provenance import checksum_of_recipe, configuration
 from sdbnn_larq.tuning._keras_tuner import keras_tuner
 from sdbnn_larq.tuning.space import Choice, Range, fields_of, read_field
 
@@ -124,7 +126,7 @@ class Search:
 
     def __init__(
         self,
-        task_class: Callable[[], TrainSDBNN],
+        task_class: type[TrainSDBNN],
         config: dict[str, Any],
         space: Sequence[Range | Choice],
         folder: str | Path,
@@ -152,8 +154,26 @@ class Search:
                 task = self.task({**{other.field: other.ends()[0] for other in space}, entry.field: value})
                 read_field(task, entry.field)
                 task.check()
-        self.epochs = self.task({entry.field: entry.ends()[0] for entry in space}).epochs
+        first = {entry.field: entry.ends()[0] for entry in space}
+        self.epochs = self.task(first).epochs
         self.algorithm, self.trial_count, self.seed = algorithm, trials, seed
+        if algorithm == "hyperband":
+            shortest = self.shortest_epochs()
+            try:
+                self.task(first, shortest).check()
+            except ValueError as error:
+                raise ValueError(
+                    f"Hyperband's shortest trials, of {shortest} epochs, must be possible; the algorithm random has "
+                    f"trials of {self.epochs} alone. Received: {error}"
+                ) from error
+        check_outside("--output-dir", self.folder, self.task(first).dataset)
+
+    def shortest_epochs(self) -> int:
+        """Of Hyperband's trials, a third of a third, and so on, of the longest's."""
+        epochs = self.epochs
+        while epochs >= 3:
+            epochs /= 3
+        return math.ceil(epochs)
 
     def task(self, fields: dict[str, Any], epochs: int | None = None) -> TrainSDBNN:
         """The configured task of a trial."""
@@ -182,8 +202,13 @@ class Search:
         return TaskTuner(self, callbacks, oracle=oracle, directory=str(self.folder), project_name="trials")
 
     def identity(self) -> dict[str, Any]:
-        """What makes it this search and no other."""
-        space = [[type(entry).__name__, *vars(entry).values()] for entry in self.space]
+        """What makes it this search and no other; earlier versions knew less of the task."""
+        space = [
+            [type(entry).__name__, *(value for name, value in vars(entry).items() if name != "declared")]
+            for entry in self.space
+        ]
+        task = self.task({entry.field: entry.ends()[0] for entry in self.space})
+        recipe = [configuration(task), checksum_of_recipe(self.task_class)]
         config = hashlib.sha256(json.dumps(self.config, sort_keys=True, default=str).encode()).hexdigest()
         return json.loads(
             json.dumps(
@@ -194,6 +219,7 @@ class Search:
                     "seed": self.seed,
                     "space": space,
                     "config": config,
+                    "recipe": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
                 }
             )
         )
@@ -208,7 +234,8 @@ class Search:
             The trials of the whole search, the best first; none to a worker, whose chief has them.
         """
         file = self.folder / "search.json"
-        if file.exists() and _read_identity(file) != self.identity():
+        known = _read_identity(file) if file.exists() else {}
+        if known and known != {name: value for name, value in self.identity().items() if name in known}:
             raise ValueError(
                 f"--output-dir must be a new folder, or one with the same search. Received: {str(self.folder)!r}."
             )

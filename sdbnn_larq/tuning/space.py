@@ -1,12 +1,14 @@
 """What a search varies: fields of a task, each with a range or with choices."""
 
+import dataclasses
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from zookeeper.core.component import base_getattr
-from zookeeper.core.utils import is_component_instance, parse_value_from_string
+from zookeeper.core.utils import is_component_instance, parse_value_from_string, type_check
 
 Number = int | float
 
@@ -38,9 +40,11 @@ class Choice:
 
     field: str
     texts: tuple[str, ...]
+    declared: Any = dataclasses.field(default=Any, compare=False)  # the field's type; a string stays one
 
     def value(self, drawn: str) -> Any:
-        return parse_value_from_string(drawn)
+        value = parse_value_from_string(drawn)
+        return drawn if not type_check(value, self.declared) and type_check(drawn, self.declared) else value
 
     def ends(self) -> list[Any]:
         return [self.value(text) for text in self.texts]
@@ -64,12 +68,13 @@ def parse_range(text: str, task: Any) -> Range:
     parts = values.split(":")
     try:
         low, high = (parse_value_from_string(part) for part in parts[:2])
-        fits = parts[2:] in ([], ["log"]) and all(type(x) in (int, float) for x in (low, high))
+        fits = parts[2:] in ([], ["log"]) and all(type(x) in (int, float) and math.isfinite(x) for x in (low, high))
     except ValueError:
         fits = False
     if not fits:
         raise ValueError(f"`--range` must be FIELD=LOW:HIGH, with :log if wanted. Received: {text!r}.")
     kind = field_type(task, name)
+    kind = next((inner for inner in get_args(kind) if inner is not type(None)), kind)  # of an optional one
     if kind is int and not (isinstance(low, int) and isinstance(high, int)):
         raise ValueError(f"A range of `{name}` must be of whole numbers. Received: {text!r}.")
     if kind is not int:
@@ -94,8 +99,7 @@ def parse_choice(text: str, task: Any) -> Choice:
     texts = tuple(values.split(","))
     if len(set(texts)) < 2 or len(set(texts)) < len(texts) or "" in texts:
         raise ValueError(f"`--choice` must be FIELD=VALUE,VALUE,... with different values. Received: {text!r}.")
-    field_type(task, name)
-    return Choice(name, texts)
+    return Choice(name, texts, field_type(task, name))
 
 
 def field_type(task: Any, name: str) -> Any:
