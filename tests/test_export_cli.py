@@ -354,7 +354,9 @@ def photographs(folder: Path) -> list[Path]:
     photo.quantize(16).save(folder / "palette.gif")
     photo.putalpha(Image.fromarray(np.arange(61 * 97, dtype=np.uint16).astype(np.uint8).reshape(61, 97)))
     photo.save(folder / "transparent.png")
-    Image.fromarray((np.arange(50 * 40, dtype=np.uint16) * 32).reshape(50, 40)).save(folder / "16bit.png")
+    grey = Image.fromarray((np.arange(50 * 40, dtype=np.uint16) * 32).reshape(50, 40))
+    grey.save(folder / "16bit.png")
+    grey.save(folder / "16bit_transparent.png", transparency=49 * 40 * 32)
     photo.crop((0, 0, 1, 1)).save(folder / "pixel.png")
     return sorted(path for path in folder.iterdir() if path.is_file())
 

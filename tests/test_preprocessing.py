@@ -251,3 +251,12 @@ def test_decode_predictions(model):
             zoo.decode_predictions(wrong, model=model)
     with pytest.raises(ValueError, match="`top` must be"):
         zoo.decode_predictions(outputs, top=0, model=model)
+
+
+def test_a_transparent_grey_of_16_bits(tmp_path):
+    """Black, as any other transparent pixel."""
+    grey = Image.fromarray(np.array([[0, 40_000], [65_535, 257]], np.uint16))
+    grey.save(tmp_path / "grey.png", transparency=40_000)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png")[..., 0], [[0, 0], [255, 1]])
+    grey.save(tmp_path / "white.png", transparency=65_535)  # whose range is known all the same
+    np.testing.assert_array_equal(read_image(tmp_path / "white.png")[..., 0], [[0, 155], [0, 1]])

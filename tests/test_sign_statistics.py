@@ -139,6 +139,11 @@ def test_wrong_every(every):
         SignStatistics(every=every)
 
 
+def test_images_that_can_be_read_but_once():
+    with pytest.raises(ValueError, match=r"`images` must be what can be read at each look\. Received: generator\.$"):
+        SignStatistics(image for image in [])
+
+
 def test_a_model_without_signs_is_refused_before_it_trains():
     model = tf.keras.Sequential([tf.keras.Input((6,)), tf.keras.layers.Dense(3)])
     model.compile("sgd", "mse")

@@ -9,7 +9,7 @@ from zookeeper import configure
 
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.recipes import task_class
-from sdbnn_larq.training._run_folder import RENAMED
+from sdbnn_larq.training.provenance import RENAMED
 from sdbnn_larq.training.signals import Signals
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
 from sdbnn_larq.tuning.recipe import write_recipe

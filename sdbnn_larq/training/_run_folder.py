@@ -13,7 +13,7 @@ from typing import Any
 from sdbnn_larq._files import atomic_file
 from sdbnn_larq._lock import locked
 from sdbnn_larq.training._checkpoints import Checkpoints
-from sdbnn_larq.training.provenance import digest, environment
+from sdbnn_larq.training.provenance import RENAMED, digest, environment
 
 # Rows of the picture: title, columns of the history, and whether the axis is logarithmic.
 CURVES = (
@@ -22,10 +22,6 @@ CURVES = (
     ("learning rate", ("lr",), False),
     ("sharpness t of the error decay estimator", ("ede_t",), True),
 )
-
-
-# Fields by the names that they had in earlier versions, as in the `config.json` of old runs.
-RENAMED = {"ema": "averaging_momentum", "stage1": "float_weights"}
 
 
 def differing_field(known: dict[str, Any], config: dict[str, Any], given: Collection[str]) -> str | None:

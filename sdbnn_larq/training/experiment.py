@@ -22,7 +22,7 @@ from sdbnn_larq.training._averaging import Averaging
 from sdbnn_larq.training._outputs import check_batch_size, gives_logits
 from sdbnn_larq.training._pipeline import TrainingBatches, without_autotuner
 from sdbnn_larq.training._precision import NO_BFLOAT16, available_precision, check_precision
-from sdbnn_larq.training._run_folder import RENAMED, RunFolder, default_folder
+from sdbnn_larq.training._run_folder import RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Survival, restore
@@ -69,7 +69,7 @@ class TrainSDBNN(Experiment):
 
     def __pre_configure__(self, conf: dict[str, Any]) -> dict[str, Any]:
         """Takes fields by the names that they had in earlier versions."""
-        for old, new in RENAMED.items():
+        for old, new in provenance.RENAMED.items():
             if old in conf and new in self.__component_fields__:
                 warn(f"`{old}` is now called `{new}`.")
                 conf = {**{name: value for name, value in conf.items() if name != old}, new: conf[old]}

@@ -22,6 +22,9 @@ PACKAGES = ("tensorflow", "tf_keras", "larq", "larq-zoo", "zookeeper", "tensorfl
 # Fields that say where things lie or what is written down, and not what is computed.
 PLACES = ("output_dir", "data_dir", "download", "checkpoint_steps", "sign_statistics")
 
+# Fields by the names that they had in earlier versions, as in the `config.json` of old runs.
+RENAMED = {"ema": "averaging_momentum", "stage1": "float_weights"}
+
 
 def configuration(task) -> dict[str, Any]:
     """All fields of a configured task, nested ones as `model.filters`, as JSON holds them."""
