@@ -200,6 +200,30 @@ def test_activation_that_no_export_knows(tmp_path):
         export("openvino", users_model(KERAS.Conv2D(8, 3, activation=KERAS.ThresholdedReLU())), tmp_path)
 
 
+def test_padding_that_several_layers_share_in_8_bits(tmp_path):
+    """Each convolution takes 8-bit numbers, and the pooling what it took before."""
+    pytest.importorskip(MODULES["openvino"])
+
+    def build(image):
+        padded = KERAS.ZeroPadding2D(1)(KERAS.ReLU()(image))
+        convolutions = [KERAS.Conv2D(4, 3)(padded), KERAS.Conv2D(4, 3)(padded)]
+        return KERAS.Concatenate()([*convolutions, KERAS.MaxPool2D(3, 1)(padded)])
+
+    model = image_model(build)
+    images = np.random.default_rng(3).standard_normal((8, 8, 8, 3)).astype(np.float32)
+    files = {}
+    for int8 in (False, True):
+        files[int8] = tmp_path / f"int8_{int8}.xml"
+        convert.to_openvino(model, files[int8], int8=int8, images=images)
+    kinds = [(found.kind, found.precision) for found in convert.inspect(files[True]).operations if found.macs]
+    assert kinds == [("Convolution", "int8")] * 2
+    exact, rounded = (convert.ExportedModel(files[int8]).predict(images) for int8 in (False, True))
+    error = np.abs(rounded - exact).max(axis=(0, 1, 2)) / np.ptp(exact)
+    assert (error[:8] > 0).all()
+    assert error.max() < 0.02
+    assert not error[8:].any()
+
+
 def test_description_of_the_user_s_own(target, tmp_path):
     model = users_model(KERAS.Conv2D(2, 3))
     model.description = "my first network"

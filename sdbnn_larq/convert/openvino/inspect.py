@@ -42,6 +42,8 @@ def _is_constant(node: Any) -> bool:
 
 def _precision(node: Any) -> str:
     sources = [value.get_node() for value in node.input_values()]
+    if sources and sources[0].get_type_name() == "Pad":
+        sources[0] = sources[0].input_value(0).get_node()
     if len(sources) == 2 and sources[0].get_type_name() == "FakeQuantize" and _is_constant(sources[1]):
         return "int8"
     return np.dtype(node.get_output_element_type(0).to_dtype()).name

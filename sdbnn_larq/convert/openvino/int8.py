@@ -29,8 +29,12 @@ def quantize(graph: ov.Model, images: np.ndarray) -> None:
     }
     for layer, (low, high) in zip(layers.values(), _ranges(graph, list(layers), images), strict=True):
         before = layer.input_value(0).get_node()
-        taker = before if before.get_type_name() == "Pad" else layer  # zeros stay 0, and OpenVINO fuses the padding
-        taker.input(0).replace_source_output(_quantized(taker.input_value(0), low, high).output(0))
+        if before.get_type_name() == "Pad":  # zeros stay 0, and OpenVINO fuses the padding
+            inner, *pads = before.input_values()
+            taken = ops.pad(_quantized(inner, low, high), *pads[:2], "constant", pads[2])  # others may take it as it was
+        else:
+            taken = _quantized(layer.input_value(0), low, high)
+        layer.input(0).replace_source_output(taken.output(0))
         layer.input(1).replace_source_output(_weights(layer).output(0))
     graph.validate_nodes_and_infer_types()
 
