@@ -140,8 +140,8 @@ def test_planted_bit_is_caught_in_lce(tmp_path, monkeypatch):
 
     find = lce._binary_calls
 
-    def find_then_flip(content, model):
-        found = find(content, model)
+    def find_then_flip(content, model, allow_float):
+        found = find(content, model, allow_float)
         monkeypatch.setattr(file, "binary_part", flip_one_bit(file.binary_part))
         return found
 

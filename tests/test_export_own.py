@@ -74,10 +74,32 @@ def test_called_in_training_mode(target, tmp_path, build, name):
         export(target, image_model(build), tmp_path)
 
 
-def test_called_in_inference_mode(target, tmp_path):
-    model = image_model(lambda x: KERAS.Dropout(0.5)(inner()(x, training=False), training=False))
+def frozen() -> tf.keras.layers.Layer:
+    layer = KERAS.BatchNormalization()
+    layer.trainable = False
+    return layer
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda x: KERAS.Dropout(0.5)(inner()(x, training=False), training=False),
+        lambda x: frozen()(KERAS.Conv2D(4, 3)(x), training=True),
+        lambda x: tf.keras.Sequential([KERAS.Conv2D(4, 3), KERAS.ReLU()])(x, training=True),
+        lambda x: KERAS.Dropout(0.0)(KERAS.Conv2D(4, 3)(x), True),
+    ],
+)
+def test_called_in_a_mode_that_makes_no_difference(target, tmp_path, build):
+    model = image_model(build)
     export(target, model, tmp_path)
     assert agrees(target, model, tmp_path)
+
+
+@pytest.mark.parametrize("pack", [lambda y: {"y": y}, lambda y: (y,)])
+def test_output_in_a_container(target, tmp_path, pack):
+    image = tf.keras.Input((8, 8, 3))
+    model = randomised(tf.keras.Model(image, pack(KERAS.Dense(4)(KERAS.Flatten()(image)))))
+    assert export(target, model, tmp_path).top1_agreement == 1.0
 
 
 def pixels() -> tf.keras.Model:
@@ -153,10 +175,13 @@ def test_threshold_of_each_channel(target, tmp_path):
     assert agrees(target, model, tmp_path)
 
 
-def test_lce_keeps_the_weights_of_a_quantizer_in_float(tmp_path):
+@pytest.mark.parametrize("threshold", [0.0, 0.2])
+@pytest.mark.parametrize("kernel_quantizer", ["ste_sign", None])
+def test_lce_keeps_the_weights_of_a_quantizer_in_float(tmp_path, threshold, kernel_quantizer):
     pytest.importorskip(MODULES["lce"])
-    model = shifted()
-    export("lce", model, tmp_path, allow_float=True)
+    model = shifted(kernel_quantizer=kernel_quantizer, kernel_constraint=None)
+    model.get_layer("shifted").input_quantizer.beta.assign(np.full(16, threshold))
+    export("lce", model, tmp_path, allow_float=True, batch_size=1)
     assert agrees("lce", model, tmp_path)
 
 
@@ -174,6 +199,17 @@ def test_layers_that_lce_does_not_convert(tmp_path):
     with pytest.raises(ValueError, match=r"made of what Larq Compute Engine converts\. Received: [^\n]+$"):
         export("lce", users_model(KERAS.RandomCrop(7, 7)), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_no_fault_of_the_model(tmp_path, monkeypatch):
+    pytest.importorskip(MODULES["lce"])
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        export("lce", users_model(KERAS.Conv2D(2, 3)), tmp_path)
 
 
 def test_images_too_small_for_openvino(tmp_path):

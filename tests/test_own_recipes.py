@@ -1,8 +1,11 @@
 """Recipes and data sets of a user's own: they are used as they are, and a run goes on with them alone."""
 
+import ast
+import itertools
 import os
 import subprocess
 import sys
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -10,18 +13,18 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from click.testing import CliRunner
 from conftest import write_images
-from zookeeper import ComponentField, PartialComponent, component, configure, task
-from zookeeper.tf import Dataset
+from zookeeper import ComponentField, Field, PartialComponent, component, configure, task
+from zookeeper.tf import Dataset, Preprocessing
 
 from sdbnn_larq import recipes, zoo
 from sdbnn_larq.cli import main
 from sdbnn_larq.optimizers import SGDL2
 from sdbnn_larq.recipes.fine_tune import TrainFineTune
 from sdbnn_larq.recipes.folder import TrainFolder
-from sdbnn_larq.training import ImageFolder, PhotoFolder, Photos, SmallImages, TFDSPhotos
+from sdbnn_larq.training import Cifar10, ImageFolder, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training._pipeline import SHUFFLE_BYTES, TrainingBatches, _shuffle_buffer
-from sdbnn_larq.training.datasets import bytes_of_splits
-from sdbnn_larq.training.provenance import checksum_of_recipe
+from sdbnn_larq.training.datasets import PreparedTFDS, bytes_of_splits, check_outside
+from sdbnn_larq.training.provenance import checksum_of_recipe, differing_data
 
 RECIPE = """
 from zookeeper import ComponentField, Field, PartialComponent, task
@@ -51,6 +54,9 @@ def photographs_weights(tmp_path_factory):
     return str(path)
 
 
+COUNT = itertools.count()
+
+
 @component
 class PatientFolder(PhotoFolder):
     """One that divides in a way of its own, for instance by patients."""
@@ -72,13 +78,27 @@ def test_fine_tuning_on_photographs_keeps_what_a_recipe_names(
     dataset, kind, fraction, preprocessing, area, photographs_weights, class_folders
 ):
     fields = {"dataset": ComponentField(dataset), "preprocessing": ComponentField(preprocessing)}
-    own = task(type(f"Train{kind}{id(fields)}", (TrainFineTune,), {"__module__": __name__, **fields}))()
+    own = task(type(f"TrainPatients{next(COUNT)}", (TrainFineTune,), {"__module__": __name__, **fields}))()
     configure(own, {"dataset.directory": str(class_folders), "weights": photographs_weights, "output_dir": "run"})
     own.check()
     assert type(own.dataset).__name__ == kind
     assert own.dataset.test_fraction == fraction
     assert own.preprocessing.min_area == area
     assert tuple(own.preprocessing.input_shape) == (16, 16, 3)
+
+
+def test_fine_tuning_takes_components_from_the_command_line(photographs_weights, class_folders):
+    """What the recipe sets of its own data set does not reach another. It may leave the preprocessing open."""
+    dataset = ComponentField(PartialComponent(ImageFolder, strict=True))
+    fields = {"dataset": dataset, "preprocessing": ComponentField()}
+    fields |= {"__annotations__": {"preprocessing": Preprocessing}, "__module__": __name__}
+    own = task(type(f"TrainPatients{next(COUNT)}", (TrainFineTune,), fields))()
+    given = {"dataset.directory": str(class_folders), "weights": photographs_weights, "output_dir": "run"}
+    configure(own, {**given, "dataset": "PatientFolder"})
+    own.check()
+    assert not own.dataset.strict
+    assert type(own.dataset).__name__ == "PatientFolder"
+    assert type(own.preprocessing).__name__ == "Photos"
 
 
 @pytest.mark.slow
@@ -106,10 +126,71 @@ def test_a_run_has_the_recipe_and_the_data_that_it_began_with(class_folders, tmp
     assert "checksum_of_file_names" in other.stderr
 
 
-def test_which_recipes_have_a_checksum():
+def checksum_in(monkeypatch, file, content, name="mine"):
+    file.write_bytes(content)
+    module = ModuleType(name)
+    module.__file__ = str(file)
+    monkeypatch.setitem(sys.modules, name, module)
+    return checksum_of_recipe(type("Own", (TrainFolder,), {"__module__": name}))
+
+
+def test_which_recipes_have_a_checksum(monkeypatch, tmp_path):
     assert checksum_of_recipe(TrainFolder) is None  # the package's, which its version tells
-    assert len(checksum_of_recipe(type("Own", (TrainFolder,), {"__module__": __name__}))) == 16
     assert checksum_of_recipe(type("Own", (TrainFolder,), {"__module__": "in_a_notebook"})) is None
+    known = checksum_in(monkeypatch, tmp_path / "a.py", b"def f():\n    return 1\n")
+    assert known == checksum_in(monkeypatch, tmp_path / "b.py", b"def f():  # a comment\n\n    return (1)\n")
+    assert known != checksum_in(monkeypatch, tmp_path / "a.py", b"def f():\n    return 2\n")
+    for odd in (b"%matplotlib inline\n", b"\x00\x01"):  # IPython's magics, a compiled module
+        assert checksum_in(monkeypatch, tmp_path / "odd.py", odd) != known
+
+
+def test_a_program_s_checksum_is_that_of_its_definitions(monkeypatch, tmp_path):
+    content = b"def f(): return 1\n"
+    known = checksum_in(monkeypatch, tmp_path / "a.py", content, "__main__")
+    more = content + b"print('done')\nif __name__ == '__main__':\n    f()\n"
+    assert checksum_in(monkeypatch, tmp_path / "a.py", more, "__main__") == known
+    assert checksum_in(monkeypatch, tmp_path / "a.py", more, "module") != known
+
+
+def test_a_recipe_s_checksum_is_the_same_in_each_version_of_python(monkeypatch, tmp_path):
+    """Python 3.12 has a field of functions and classes more."""
+    content = b"class A:\n    def f(self): return 1\n"
+    known = checksum_in(monkeypatch, tmp_path / "a.py", content)
+    dump = ast.dump
+
+    def dump_of_3_12(tree):
+        return dump(tree).replace("decorator_list=[])", "decorator_list=[], type_params=[])")
+
+    monkeypatch.setattr(ast, "dump", dump_of_3_12)
+    assert dump_of_3_12(ast.parse(content)) != dump(ast.parse(content)) or sys.version_info >= (3, 12)
+    assert checksum_in(monkeypatch, tmp_path / "a.py", content) == known
+
+
+def test_what_is_not_known_of_data_does_not_differ():
+    known = {"class_names": ["a"], "bytes_of_splits": {"train": 3}}
+    assert differing_data(known, {"class_names": ["a"], "bytes_of_splits": None, "checksum_of_recipe": "0a"}) is None
+    assert (
+        differing_data(known, {"bytes_of_splits": {"train": 4}})
+        == "the bytes_of_splits {'train': 3}, and now {'train': 4}"
+    )
+
+
+@component
+class OwnTFDS(PreparedTFDS):
+    """Which TensorFlow Datasets does not know."""
+
+    name = Field("nobody_has_this")
+    train_split = Field("train")
+
+    def load(self, split, decoders, shuffle):
+        raise NotImplementedError
+
+
+def test_data_that_are_not_tensorflow_datasets():
+    own, absent = OwnTFDS(), Cifar10()
+    configure(own, {})
+    configure(absent, {"data_dir": "nowhere"})
+    assert bytes_of_splits(own) is bytes_of_splits(absent) is None
 
 
 @pytest.mark.slow
@@ -133,9 +214,11 @@ def test_prepared_data_are_told_apart_by_their_size(tmp_path):
     assert 0 < found[0]["train"] < found[1]["train"]
 
 
-def test_recipes_take_paths(class_folders, tmp_path):
-    with pytest.raises(ValueError, match="`epochs` must be at least 1"):
-        recipes.run("Folder", epochs=0, output_dir=tmp_path / "run", **{"dataset.directory": class_folders})
+def test_recipes_take_paths(class_folders):
+    with pytest.raises(ValueError, match="must lie outside of the images' folder"):
+        recipes.run("Folder", output_dir=class_folders / "run", **{"dataset.directory": class_folders})
+    with pytest.raises(ValueError, match="a file that exists"):
+        recipes.run(class_folders / "mine.py")
 
 
 @pytest.mark.parametrize("command", [["train", "Folder"], ["tune", "Folder", "--range", "learning_rate=1e-4:1e-3"]])
@@ -150,6 +233,14 @@ def test_folders_of_images_are_not_written_to(command, class_folders, tmp_path, 
     assert result.exit_code == 2, result.output
     assert "must lie outside of the images' folder" in result.stderr
     assert sorted(path.name for path in parts.iterdir()) == ["train", "val"]
+
+
+def test_hidden_folders_are_no_classes(class_folders):
+    dataset = ImageFolder()
+    configure(dataset, {"directory": str(class_folders)})
+    check_outside("output_dir", class_folders / ".runs" / "one", dataset)
+    with pytest.raises(ValueError, match="must lie outside"):
+        check_outside("output_dir", class_folders / "runs", dataset)
 
 
 @component
@@ -199,7 +290,7 @@ from sdbnn_larq.training._pipeline import TrainingBatches
 class Plain:
     def __call__(self, data, training): return data["image"], data["label"]
 data = tf.data.Dataset.from_tensor_slices({"image": np.arange(4.0), "label": np.arange(4)})
-batches = TrainingBatches(data, 4, Plain(), batch_size=4, seed=0, epochs=10_000)
+batches = TrainingBatches(data, 4, Plain(), batch_size=4, seed=0, epochs=8000)
 print(len(next(iter(batches(0, 0)))[0]))
 """
 

@@ -14,7 +14,8 @@ from click.testing import CliRunner
 from sdbnn_larq import recipes, zoo
 from sdbnn_larq._lock import locked
 from sdbnn_larq.cli import main
-from sdbnn_larq.training._run_folder import RunFolder, default_folder, differing_field
+from sdbnn_larq.training._run_folder import RunFolder, default_folder
+from sdbnn_larq.training.provenance import differing_field
 from sdbnn_larq.training.report import Results
 from sdbnn_larq.weights import read_description
 

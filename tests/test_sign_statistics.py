@@ -140,7 +140,7 @@ def test_wrong_every(every):
 
 
 def test_images_that_can_be_read_but_once():
-    with pytest.raises(ValueError, match=r"`images` must be what can be read at each look\. Received: generator\.$"):
+    with pytest.raises(ValueError, match=r"`images` must be readable more than once\. Received: generator\.$"):
         SignStatistics(image for image in [])
 
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -15,6 +16,7 @@ from zookeeper import configure
 
 from sdbnn_larq._lock import locked
 from sdbnn_larq.cli import main
+from sdbnn_larq.cli._tune import _present_name
 from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training import Digits
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
@@ -71,9 +73,11 @@ def test_hyperband_s_shortest_trials_must_be_possible(class_folders, tmp_path, m
     command = ["tune", "FineTune", f"dataset.directory={class_folders}", "weights=ResNet20/cifar10", "epochs=9"]
     result = sdbnn(*command, "--range", "learning_rate=1e-4:1e-2")
     assert result.exit_code == 2
-    assert "Hyperband's shortest trials, of 1 epochs, must be possible; the algorithm random has" in result.stderr
+    assert "Hyperband's shortest trials (epochs=1) must be possible; `--algorithm random` trains for 9" in result.stderr
     assert "`head_epochs` must be from 0 to the 1 epochs" in result.stderr
     assert not (tmp_path / "runs").exists()
+    fields = {"dataset.directory": str(class_folders), "weights": "ResNet20/cifar10", "epochs": 9}
+    Search(task_class("FineTune"), fields, [Choice("head_epochs", ("8", "0"))], tmp_path)  # half of which are possible
 
 
 @pytest.mark.parametrize(("epochs", "shortest"), [(1, 1), (2, 2), (3, 1), (9, 1), (32, 2), (100, 2), (243, 1)])
@@ -84,20 +88,48 @@ def test_hyperband_s_shortest_trials(epochs, shortest, tmp_path):
     assert oracle._get_epochs(oracle._get_num_brackets() - 1, 0) == shortest
 
 
-def test_a_search_is_of_one_recipe(tmp_path):
-    """Of its fields, which another version of the file may have changed; earlier versions did not write it down."""
-    space = [Range("learning_rate", 1e-4, 1e-3)]
-    first = Search(task_class(str(RECIPE)), {}, space, tmp_path).identity()
-    assert Search(task_class(str(RECIPE)), {}, space, tmp_path).identity() == first
-    (tmp_path / "search.json").write_text(json.dumps({**first, "recipe": "another"}))
-    with pytest.raises(ValueError, match="the same search"):
-        Search(task_class(str(RECIPE)), {}, space, tmp_path).run()
+@pytest.mark.slow
+def test_a_search_goes_on_with_its_recipe_and_its_data(class_folders, tmp_path):
+    """What earlier versions did not write down cannot differ."""
+    file = tmp_path / "search" / "search.json"
+    fields = {"dataset.directory": str(class_folders), "model.filters": 4, "epochs": 1, "batch_size": 4}
+    space = [Choice("learning_rate", ("1e-3", "2e-3"))]
+
+    def search():
+        return Search(task_class("Folder"), fields, space, file.parent, algorithm="random", trials=1).run()
+
+    (trial,) = search()
+    (again,) = search()
+    assert again == trial
+    whole = json.loads(file.read_text())
+    for changes, message in (
+        ({"configuration": {**whole["configuration"], "momentum": 0.5}}, "begun with the momentum 0.5, and now 0.9"),
+        ({"data": {**whole["data"], "checksum_of_recipe": "a"}}, None),
+        (
+            {"data": {**whole["data"], "checksum_of_file_names": "a"}},
+            "begun with the checksum_of_file_names a, and now",
+        ),
+    ):
+        file.write_text(json.dumps({**whole, **changes}))
+        if message is None:  # of a recipe of the package there is none
+            assert search() == [trial]
+            continue
+        with pytest.raises(ValueError, match=message):
+            search()
+    file.write_text(json.dumps({name: value for name, value in whole.items() if name not in ("configuration", "data")}))
+    assert search() == [trial]
 
 
 def test_tables_take_any_text(capsys):
     fields = {"data_dir": "/x/[red]/[/a]"}
     print_table([Trial("0", fields, 1, None, "there is no [/b]"), Trial("1", fields, 1, 0.5)])
     assert "[red]" in capsys.readouterr().out
+
+
+def test_a_field_of_one_s_own_that_is_called_as_an_old_one():
+    own = SimpleNamespace(__component_fields__={"stage1": None, "averaging_momentum": None})
+    names = [_present_name(name, own) for name in ("stage1", "ema", "epochs")]
+    assert names == ["stage1", "averaging_momentum", "epochs"]
 
 
 def test_a_best_recipe_in_any_folder(tiny, tmp_path):

@@ -67,7 +67,7 @@ class SignStatistics(tf.keras.callbacks.Callback):
         if not (every == int(every) and every >= 1):
             raise ValueError(f"`every` must be a whole number from 1. Received: every={every!r}.")
         if isinstance(images, Iterator):
-            raise ValueError(f"`images` must be what can be read at each look. Received: {type(images).__name__}.")
+            raise ValueError(f"`images` must be readable more than once. Received: {type(images).__name__}.")
         self.images, self.every = images, int(every)
         self.log_dir = None if log_dir is None else Path(log_dir)
         self.report: SignReport | None = None

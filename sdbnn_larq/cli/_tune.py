@@ -59,8 +59,16 @@ def tune(
         folder / "best.py",
         f"{chosen.__name__}Tuned",
         search.task(best.fields),
-        {RENAMED.get(name, name): value for name, value in {**fields, **best.fields, "epochs": best.epochs}.items()},
+        {
+            _present_name(name, chosen): value
+            for name, value in {**fields, **best.fields, "epochs": best.epochs}.items()
+        },
         source=task if task.endswith(".py") else "",
         summary=f"The best of {len(found)} trials: {best.accuracy:.2%} of the validation images after training.",
     )
     print(f"{best.accuracy:.2%} of the validation images: sdbnn train {folder / 'best.py'}")
+
+
+def _present_name(field: str, task: type) -> str:
+    """Of a field that the user may have set by the name that it had in an earlier version."""
+    return field if field in task.__component_fields__ else RENAMED.get(field, field)  # type: ignore[attr-defined]

@@ -94,8 +94,8 @@ class _Copies:
             self._models.add(id(model))
             return
         raise ValueError(
-            "A model inside `model` must be functional, have one input of the type it is given and one output, and be "
-            "used once. "
+            "A model inside `model` must be functional, have one input, of the dtype and rank that it is given, "
+            "and one output, and be used once. "
             f"Received: {model.name!r}, {reason}."
         )
 

@@ -57,9 +57,20 @@ def _nodes(model: tf.keras.Model) -> Iterator[Any]:
 
 
 def _is_training(node: Any) -> bool:
+    """Whether a layer is called in training mode and computes something else there than at inference."""
     passed = "training", node.call_args, node.call_kwargs
     spec = node.layer._call_spec
-    return spec.arg_was_passed(*passed, inputs_in_args=True) and bool(spec.get_arg_value(*passed, inputs_in_args=True))
+    if not spec.arg_was_passed(*passed, inputs_in_args=True):
+        return False
+    return bool(spec.get_arg_value(*passed, inputs_in_args=True)) and _differs_in_training(node.layer)
+
+
+def _differs_in_training(layer: tf.keras.layers.Layer) -> bool:
+    if getattr(layer, "_is_graph_network", False):
+        return any(_differs_in_training(node.layer) for node in _nodes(layer))
+    if isinstance(layer, tf.keras.layers.BatchNormalization):
+        return layer.trainable
+    return "training" in layer._call_spec.arg_names and getattr(layer, "rate", None) != 0
 
 
 def calls(model: tf.keras.Model) -> list[Call]:

@@ -17,7 +17,7 @@ from zookeeper.core.utils import generate_component_subclasses
 from zookeeper.tf import Experiment
 
 
-def run(task: str, **fields: Any) -> None:
+def run(task: str | os.PathLike, **fields: Any) -> None:
     """Runs a recipe, as `sdbnn train` does; the folder `output_dir` then holds the results.
 
     !!! example
@@ -35,7 +35,7 @@ def run(task: str, **fields: Any) -> None:
     # Raises
         ValueError: if there is no such task, or if a field or value does not fit.
     """
-    configured = task_class(task)()
+    configured = task_class(os.fspath(task))()
     configure(configured, {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in fields.items()})
     configured.run()
 

@@ -13,7 +13,7 @@ from typing import Any
 from sdbnn_larq._files import atomic_file
 from sdbnn_larq._lock import locked
 from sdbnn_larq.training._checkpoints import Checkpoints
-from sdbnn_larq.training.provenance import RENAMED, digest, environment
+from sdbnn_larq.training.provenance import differing_data, differing_field, digest, environment
 
 # Rows of the picture: title, columns of the history, and whether the axis is logarithmic.
 CURVES = (
@@ -22,16 +22,6 @@ CURVES = (
     ("learning rate", ("lr",), False),
     ("sharpness t of the error decay estimator", ("ede_t",), True),
 )
-
-
-def differing_field(known: dict[str, Any], config: dict[str, Any], given: Collection[str]) -> str | None:
-    """The first field in which a configuration is not that of a run; None if it is the same run."""
-    known = {RENAMED.get(name, name): value for name, value in known.items()}
-    for name in sorted(known.keys() | config.keys()):
-        is_new = name not in known and name not in given
-        if not is_new and known.get(name) != config.get(name):
-            return name
-    return None
 
 
 def default_folder(task: str, config: dict[str, Any], given: Collection[str]) -> Path:
@@ -103,13 +93,12 @@ class RunFolder:
         # Raises
             ValueError: naming the first difference.
         """
-        known = self._read_json("data.json") or data  # which earlier versions did not write, or not all of it
-        for name, value in data.items():
-            if (begun := known.get(name, value)) != value:
-                raise ValueError(
-                    "A run must have the data and the recipe file that it began with, or another `output_dir`. "
-                    f"Received: {str(self.path)!r}, begun with the {name} {begun}, and now {value}."
-                )
+        known = self._read_json("data.json") or {}  # which earlier versions did not write, or not all of it
+        if different := differing_data(known, data):
+            raise ValueError(
+                "A run must have the data and the recipe file that it began with, or another `output_dir`. "
+                f"Received: {str(self.path)!r}, begun with {different}."
+            )
 
     def lock(self) -> contextlib.AbstractContextManager[None]:
         """Keeps the folder, which is made, for this process while the block lasts."""

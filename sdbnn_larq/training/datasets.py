@@ -46,14 +46,19 @@ def checksum_of_file_names(dataset: Dataset) -> str | None:
 
 
 def bytes_of_splits(dataset: Dataset) -> dict[str, int] | None:
-    """Of a prepared data set of TensorFlow Datasets, whose images may be other ones under the same name."""
-    if not isinstance(dataset, PreparedTFDS):
+    """The size of each split of a prepared TFDS data set; two with the same name may hold different images.
+
+    `None` for any other data set, and if it is not prepared.
+    """
+    if not isinstance(dataset, PreparedTFDS) or type(dataset).load is not PreparedTFDS.load:
         return None
-    return {name: split.num_bytes for name, split in sorted(dataset.info.splits.items())}
+    return {name: split.num_bytes for name, split in sorted(dataset.info.splits.items())} or None
 
 
 def check_outside(name: str, folder: str | os.PathLike, dataset: Dataset) -> None:
-    """Refuses a folder to write to that lies in the folder of a data set's images, which would be one of its own.
+    """Refuses a folder to write to among a data set's images, because it would be taken for a class or a part.
+
+    Hidden folders are not.
 
     # Raises
         ValueError: naming both folders.
@@ -61,7 +66,8 @@ def check_outside(name: str, folder: str | os.PathLike, dataset: Dataset) -> Non
     if not isinstance(dataset, FolderDataset):
         return
     images = Path(os.path.expanduser(dataset.directory))
-    if Path(folder).resolve().is_relative_to(images.resolve()):
+    inside, outer = Path(folder).resolve(), images.resolve()
+    if inside.is_relative_to(outer) and not any(n.startswith(".") for n in inside.relative_to(outer).parts):
         raise ValueError(
             f"`{name}` must lie outside of the images' folder. "
             f"Received: {name}={os.fspath(folder)!r} in {os.fspath(images)!r}."

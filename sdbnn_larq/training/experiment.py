@@ -161,7 +161,7 @@ class TrainSDBNN(Experiment):
         self.check_optimizer()
         if missing := [name for name in ("num_classes", "class_names") if not hasattr(self.dataset, name)]:
             raise ValueError(
-                f"A data set must say its `num_classes` and its `class_names`, in the order of the labels. Received: "
+                f"A data set must have `num_classes` and `class_names`, in the order of the labels. Received: "
                 f"{type(self.dataset).__name__} without {missing[0]}."
             )
         if self.soft_targets and self.loss != HARD_LOSS:
@@ -229,7 +229,7 @@ class TrainSDBNN(Experiment):
 
     @property
     def data_identity(self) -> dict[str, Any]:
-        """What tells the data, and the file of a recipe of one's own, from others without reading images."""
+        """Tells the data, and the user's recipe file, from others; looks at every file of a folder."""
         return {
             "class_names": [str(name) for name in self.dataset.class_names],
             "checksum_of_file_names": checksum_of_file_names(self.dataset),

@@ -177,11 +177,12 @@ class TrainFineTuned(TrainSDBNN):
         changes: dict[str, Any] = {}
         for name, small, photographs in (("dataset", ImageFolder, PhotoFolder), ("preprocessing", SmallImages, Photos)):
             chosen, fields = _default_of(type(self), name)
-            if chosen is small:  # one of the user's own stays
+            if name not in conf and (chosen is small or not inspect.isclass(chosen)):  # one of the user's own stays
                 changes[name] = photographs.__name__
                 known = fields.keys() & photographs.__component_fields__.keys()
                 changes |= {f"{name}.{field}": fields[field] for field in known}
-        if "preprocessing" in changes or "input_shape" in chosen.__component_fields__:
+        own, _ = _default_of(type(self), "preprocessing")
+        if {"preprocessing"} & {*changes, *conf} or "input_shape" in own.__component_fields__:
             changes["preprocessing.input_shape"] = description.input_shape
         return {**changes, **conf}
 

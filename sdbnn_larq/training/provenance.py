@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,45 @@ def configuration(task) -> dict[str, Any]:
 
 
 def checksum_of_recipe(task: type) -> str | None:
-    """Of the code in the user's file that defines a task, without its comments; `None` for a recipe of this package."""
+    """A checksum of the user's recipe file, without its comments; `None` for a recipe of this package.
+
+    Of a program that Python runs, the statements that call something do not count.
+    """
     module = sys.modules.get(task.__module__)
     file = getattr(module, "__file__", None)
     if task.__module__.startswith("sdbnn_larq.") or not (file and Path(file).is_file()):
         return None
-    code = ast.dump(ast.parse(Path(file).read_bytes()))
+    content = Path(file).read_bytes()
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError):  # compiled, or with IPython's magics
+        return hashlib.sha256(content).hexdigest()[:16]
+    if task.__module__ == "__main__":
+        tree.body = [node for node in tree.body if not isinstance(node, ast.Expr) and not _asks_for_main(node)]
+    code = ast.dump(tree).replace(", type_params=[]", "")  # which Python 3.12 added
     return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def _asks_for_main(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
+
+
+def differing_field(known: dict[str, Any], config: dict[str, Any], given: Collection[str]) -> str | None:
+    """The first field in which a configuration is not that of a run; None if it is the same run."""
+    known = {RENAMED.get(name, name): value for name, value in known.items()}
+    for name in sorted(known.keys() | config.keys()):
+        is_new = name not in known and name not in given
+        if not is_new and known.get(name) != config.get(name):
+            return name
+    return None
+
+
+def differing_data(known: dict[str, Any], data: dict[str, Any]) -> str | None:
+    """What of some data is not as it was, in words; None if it is the same as far as both are known."""
+    for name, value in data.items():
+        if None not in (begun := known.get(name), value) and begun != value:
+            return f"the {name} {begun}, and now {value}"
+    return None
 
 
 def given_fields(task: Any) -> set[str]:

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from sdbnn_larq._lock import locked
 from sdbnn_larq._memory import releasing_graphs
 from sdbnn_larq.training import TrainSDBNN
 from sdbnn_larq.training.datasets import check_outside
-from sdbnn_larq.training.provenance import checksum_of_recipe, configuration
+from sdbnn_larq.training.provenance import configuration, differing_data, differing_field
 from sdbnn_larq.tuning._keras_tuner import keras_tuner
 from sdbnn_larq.tuning.space import Choice, Range, fields_of, read_field
 
@@ -149,31 +149,45 @@ class Search:
             raise ValueError("Hyperband chooses the epochs itself: `epochs` must not be searched.")
         self.task_class, self.config, self.space = task_class, config, space
         self.folder = Path(folder)
-        for entry in space:  # types and limits, before anything is trained
-            for value in entry.ends():
-                task = self.task({**{other.field: other.ends()[0] for other in space}, entry.field: value})
-                read_field(task, entry.field)
-                task.check()
-        first = {entry.field: entry.ends()[0] for entry in space}
-        self.epochs = self.task(first).epochs
+        for fields in self.ends():  # types and limits, before anything is trained
+            task = self.task(fields)
+            for name in names:
+                read_field(task, name)
+            task.check()
         self.algorithm, self.trial_count, self.seed = algorithm, trials, seed
-        if algorithm == "hyperband":
-            shortest = self.shortest_epochs()
-            try:
-                self.task(first, shortest).check()
-            except ValueError as error:
-                raise ValueError(
-                    f"Hyperband's shortest trials, of {shortest} epochs, must be possible; the algorithm random has "
-                    f"trials of {self.epochs} alone. Received: {error}"
-                ) from error
-        check_outside("--output-dir", self.folder, self.task(first).dataset)
+        first = self.task(next(self.ends()))
+        self.epochs = first.epochs
+        if algorithm == "hyperband" and not (self.folder / "search.json").exists():
+            self.check_shortest_trials()
+        check_outside("--output-dir", self.folder, first.dataset)
+
+    def ends(self) -> Iterator[dict[str, Any]]:
+        """The fields of trials at the ends of the space, one field at a time; the others are at their first ends."""
+        first = {entry.field: entry.ends()[0] for entry in self.space}
+        for entry in self.space:
+            for value in entry.ends():
+                yield {**first, entry.field: value}
 
     def shortest_epochs(self) -> int:
-        """Of Hyperband's trials, a third of a third, and so on, of the longest's."""
-        epochs = self.epochs
+        """Epochs of Hyperband's shortest trials: those of the longest, divided by 3 until below 3, rounded up."""
+        epochs: float = self.epochs
         while epochs >= 3:
             epochs /= 3
         return math.ceil(epochs)
+
+    def check_shortest_trials(self) -> None:
+        """Refuses a task of which Hyperband's shortest trials would all fail."""
+        failure: Exception | None = None
+        for fields in self.ends():
+            try:
+                self.task(fields, self.shortest_epochs()).check()
+                return
+            except ValueError as error:
+                failure = error
+        raise ValueError(
+            f"Hyperband's shortest trials (epochs={self.shortest_epochs()}) must be possible; `--algorithm random` "
+            f"trains for {self.epochs} epochs each time. Received: {failure}"
+        ) from failure
 
     def task(self, fields: dict[str, Any], epochs: int | None = None) -> TrainSDBNN:
         """The configured task of a trial."""
@@ -202,13 +216,11 @@ class Search:
         return TaskTuner(self, callbacks, oracle=oracle, directory=str(self.folder), project_name="trials")
 
     def identity(self) -> dict[str, Any]:
-        """What makes it this search and no other; earlier versions knew less of the task."""
+        """What makes it this search and no other, but for the task's fields and data."""
         space = [
             [type(entry).__name__, *(value for name, value in vars(entry).items() if name != "declared")]
             for entry in self.space
         ]
-        task = self.task({entry.field: entry.ends()[0] for entry in self.space})
-        recipe = [configuration(task), checksum_of_recipe(self.task_class)]
         config = hashlib.sha256(json.dumps(self.config, sort_keys=True, default=str).encode()).hexdigest()
         return json.loads(
             json.dumps(
@@ -219,7 +231,6 @@ class Search:
                     "seed": self.seed,
                     "space": space,
                     "config": config,
-                    "recipe": hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest(),
                 }
             )
         )
@@ -234,37 +245,52 @@ class Search:
             The trials of the whole search, the best first; none to a worker, whose chief has them.
         """
         file = self.folder / "search.json"
-        known = _read_identity(file) if file.exists() else {}
-        if known and known != {name: value for name, value in self.identity().items() if name in known}:
+        known = _read_identity(file) if file.exists() else {}  # earlier versions wrote no configuration and no data
+        first = self.task(next(self.ends()))
+        now = {**self.identity(), "configuration": configuration(first), "data": known.get("data")}
+        if known and {name: known.get(name) for name in self.identity()} != self.identity():
             raise ValueError(
                 f"--output-dir must be a new folder, or one with the same search. Received: {str(self.folder)!r}."
             )
+        if name := differing_field(known.get("configuration", {}) or now["configuration"], now["configuration"], ()):
+            self.refuse(f"the {name} {known['configuration'].get(name)!r}, and now {now['configuration'].get(name)!r}")
         if role() != "chief":  # a chief trains nothing
-            self.check_data()
+            data = self.check_data().data_identity
+            if different := differing_data(known.get("data") or {}, data):
+                self.refuse(different)
+            now["data"] = data
         with locked(self.folder) if role() != "worker" else contextlib.nullcontext():  # workers share their chief's
             with atomic_file(file) as out:
-                out.write((json.dumps(self.identity(), indent=2) + "\n").encode())
+                out.write((json.dumps(now, indent=2) + "\n").encode())
             tuner = self.tuner(callbacks)
             tuner.search()
         return self.trials(tuner) if hasattr(tuner.oracle, "trials") else []
 
-    def check_data(self) -> None:
+    def refuse(self, different: str) -> None:
+        raise ValueError(
+            "A search must have the recipe and the data that it began with, or another --output-dir. "
+            f"Received: {str(self.folder)!r}, begun with {different}."
+        )
+
+    def check_data(self) -> TrainSDBNN:
         """Reads the training data with one end of the space after another, until one fits.
+
+        # Returns
+            The task that fits.
 
         # Raises
             ValueError: if none fits; data that no trial can use are an error of the search, and not of its trials.
         """
-        first = {entry.field: entry.ends()[0] for entry in self.space}
         failure: Exception | None = None
-        for entry in self.space:
-            for value in entry.ends():
-                try:
-                    self.task({**first, entry.field: value}).examples("train")
-                    return
-                except Exception as error:
-                    if not is_foreseen(error):
-                        raise
-                    failure = error
+        for fields in self.ends():
+            task = self.task(fields)
+            try:
+                task.examples("train")
+                return task
+            except Exception as error:
+                if not is_foreseen(error):
+                    raise
+                failure = error
         assert failure is not None
         raise failure
 

@@ -74,7 +74,8 @@ def parse_range(text: str, task: Any) -> Range:
     if not fits:
         raise ValueError(f"`--range` must be FIELD=LOW:HIGH, with :log if wanted. Received: {text!r}.")
     kind = field_type(task, name)
-    kind = next((inner for inner in get_args(kind) if inner is not type(None)), kind)  # of an optional one
+    if set(get_args(kind)) == {int, type(None)}:
+        kind = int
     if kind is int and not (isinstance(low, int) and isinstance(high, int)):
         raise ValueError(f"A range of `{name}` must be of whole numbers. Received: {text!r}.")
     if kind is not int:

@@ -158,6 +158,6 @@ class NetworkDescription:
 
 
 def description_of(model: Any) -> NetworkDescription | None:
-    """That which a model carries; an attribute of the user's that has the same name is none."""
+    """The description that a model carries; `None` if its attribute `description` is something else."""
     found = getattr(model, "description", None)
     return found if isinstance(found, NetworkDescription) else None

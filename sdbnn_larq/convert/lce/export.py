@@ -97,13 +97,7 @@ def to_lce(
     with staged(path, (".tflite",)) as temporary:
         cuts = _cuts(source.model)
         names = [*([NORMALIZED] if source.uint8 else []), *(call.layer.name for call in cuts)]
-        try:
-            content = _convert(lce, source, cuts)
-        except Exception as error:  # TensorFlow's and the converter's have many types
-            raise ValueError(
-                f"`model` must be made of what Larq Compute Engine converts. Received: {one_line(error)[:300]}"
-            ) from error
-        content, tensors = file.only_output(content, names)
+        content, tensors = file.only_output(_convert(lce, source, cuts), names)
         binary = _binary_calls(content, source.model, allow_float)
         if batch_size is None:
             content = file.allow_any_batch(content)
@@ -172,9 +166,15 @@ def _folded(model: tf.keras.Model, cuts: list[Call], batch_size: int | None) -> 
             kind = _DenseAsConvolution
         if config.get("kernel_quantizer") is not None:
             config["kernel_quantizer"] = None
-        if takes_sign(layer):
+        if takes_sign(layer) and (is_binary(layer) or not _weights_of_quantizer(layer)):
             config["input_quantizer"] = "ste_sign"
-        return kind.from_config(config)
+        try:
+            return kind.from_config(config)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Layers must be ones that their configuration describes. Received: {layer.name!r}: "
+                f"{one_line(error)[:200]}"
+            ) from error
 
     image = tf.keras.Input(batch_shape=(batch_size, *model.input_shape[1:]), name=model.inputs[0].node.layer.name)
     clone = tf.keras.models.clone_model(model, input_tensors=image, clone_function=fold)
@@ -186,10 +186,14 @@ def _folded(model: tf.keras.Model, cuts: list[Call], batch_size: int | None) -> 
             copy.kernel.assign(kernel_of(layer))
             if layer.use_bias:
                 copy.bias.assign(layer.bias)
-            if not takes_sign(layer) and (weights := getattr(layer.input_quantizer, "weights", ())):
+            if not is_binary(layer) and (weights := _weights_of_quantizer(layer)):
                 copy.input_quantizer.set_weights([weight.numpy() for weight in weights])
     outputs = [clone.get_layer(call.layer.name).get_output_at(call.place) for call in cuts[:-1]]
     return tf.keras.Model(clone.inputs, [*outputs, *clone.outputs], name=model.name)
+
+
+def _weights_of_quantizer(layer: tf.keras.layers.Layer) -> list[tf.Variable]:
+    return getattr(getattr(layer, "input_quantizer", None), "weights", [])
 
 
 def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:
@@ -208,8 +212,15 @@ def _convert(lce: ModuleType, source: Source, cuts: list[Call]) -> bytes:
     module.predict = tf.function(predict, input_signature=[image])
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)  # nobody trains the file
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=module.predict, options=options)
-        return lce.convert_saved_model(folder)
+        try:
+            tf.saved_model.save(module, folder, signatures=module.predict, options=options)
+            return lce.convert_saved_model(folder)
+        except OSError:
+            raise
+        except Exception as error:  # TensorFlow's and the converter's have many types
+            raise ValueError(
+                f"`model` must be made of what Larq Compute Engine converts. Received: {one_line(error)[:300]}"
+            ) from error
 
 
 def _binary_calls(content: bytes, model: tf.keras.Model, allow_float: bool) -> dict[int, Call]:

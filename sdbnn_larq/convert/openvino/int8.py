@@ -31,7 +31,8 @@ def quantize(graph: ov.Model, images: np.ndarray) -> None:
         before = layer.input_value(0).get_node()
         if before.get_type_name() == "Pad":  # zeros stay 0, and OpenVINO fuses the padding
             inner, *pads = before.input_values()
-            taken = ops.pad(_quantized(inner, low, high), *pads[:2], "constant", pads[2])  # others may take it as it was
+            # One of its own: other layers may take what is padded as it was.
+            taken = ops.pad(_quantized(inner, low, high), *pads[:2], "constant", pads[2])
         else:
             taken = _quantized(layer.input_value(0), low, high)
         layer.input(0).replace_source_output(taken.output(0))
