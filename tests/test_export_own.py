@@ -311,3 +311,18 @@ def test_sign_is_found_before_and_after_building(shape, layer):
     assert takes_sign(layer)
     tf.keras.Sequential([tf.keras.Input(shape), layer])
     assert takes_sign(layer)
+
+
+def test_the_report_tells_of_classes_that_rounding_turns(target, tmp_path):
+    """Sums of 0 that Keras misses: the blocks agree, the classes of the whole file need not."""
+    options = {**ONE_BIT, "kernel_quantizer": "magnitude_aware_sign"}
+    signs = [lq.layers.QuantConv2D(16, 3, **options) for _ in range(2)]
+    tf.keras.utils.set_random_seed(0)
+    model = tf.keras.Sequential(
+        [tf.keras.Input((8, 8, 3)), KERAS.Conv2D(16, 3), *signs, KERAS.Flatten(), KERAS.Dense(10)]
+    )
+    images = np.random.default_rng(0).standard_normal((16, 8, 8, 3)).astype(np.float32)
+    report = export(target, model, tmp_path, images=images)
+    assert report.max_difference < 1e-5
+    outputs = convert.ExportedModel(tmp_path / f"model{SUFFIXES[target]}").predict(images)
+    assert report.top1_agreement == np.mean(outputs.argmax(1) == model(images).numpy().argmax(1))

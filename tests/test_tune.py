@@ -16,9 +16,9 @@ from zookeeper import configure
 
 from sdbnn_larq._lock import locked
 from sdbnn_larq.cli import main
-from sdbnn_larq.cli._tune import _present_name
 from sdbnn_larq.recipes import task_class
 from sdbnn_larq.training import Digits
+from sdbnn_larq.training.provenance import with_present_names
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
 from sdbnn_larq.tuning.recipe import write_recipe
 from sdbnn_larq.tuning.report import print_table
@@ -128,8 +128,8 @@ def test_tables_take_any_text(capsys):
 
 def test_a_field_of_one_s_own_that_is_called_as_an_old_one():
     own = SimpleNamespace(__component_fields__={"stage1": None, "averaging_momentum": None})
-    names = [_present_name(name, own) for name in ("stage1", "ema", "epochs")]
-    assert names == ["stage1", "averaging_momentum", "epochs"]
+    fields = with_present_names({"stage1": 1, "ema": 2, "epochs": 3}, own)
+    assert fields == {"stage1": 1, "averaging_momentum": 2, "epochs": 3}
 
 
 def test_a_best_recipe_in_any_folder(tiny, tmp_path):

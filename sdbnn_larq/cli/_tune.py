@@ -9,7 +9,7 @@ from zookeeper import configure
 
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.recipes import task_class
-from sdbnn_larq.training.provenance import RENAMED
+from sdbnn_larq.training.provenance import with_present_names
 from sdbnn_larq.training.signals import Signals
 from sdbnn_larq.tuning import Choice, Range, Search, parse_choice, parse_range
 from sdbnn_larq.tuning.recipe import write_recipe
@@ -59,16 +59,8 @@ def tune(
         folder / "best.py",
         f"{chosen.__name__}Tuned",
         search.task(best.fields),
-        {
-            _present_name(name, chosen): value
-            for name, value in {**fields, **best.fields, "epochs": best.epochs}.items()
-        },
+        with_present_names({**fields, **best.fields, "epochs": best.epochs}, chosen),
         source=task if task.endswith(".py") else "",
         summary=f"The best of {len(found)} trials: {best.accuracy:.2%} of the validation images after training.",
     )
     print(f"{best.accuracy:.2%} of the validation images: sdbnn train {folder / 'best.py'}")
-
-
-def _present_name(field: str, task: type) -> str:
-    """Of a field that the user may have set by the name that it had in an earlier version."""
-    return field if field in task.__component_fields__ else RENAMED.get(field, field)  # type: ignore[attr-defined]

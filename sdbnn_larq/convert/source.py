@@ -1,5 +1,6 @@
 """What the exporters are given: arguments checked once, and what the file tells of its network."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,6 +49,11 @@ class Source:
     def keras_images(self) -> np.ndarray:
         """The images as the model takes them."""
         return normalize(self.images, self.preprocessing) if self.uint8 else self.images
+
+    @functools.cached_property
+    def given_output(self) -> np.ndarray:
+        """What the user's model makes of the images; it may have its one output in a dictionary or a tuple."""
+        return np.asarray(tf.nest.flatten(self.given(self.keras_images, training=False))[0])
 
     @property
     def metadata(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def verify(
         _compare_exactly("normalization", normalize(pixels, source.preprocessing), run_normalization(pixels))
     ids = {id_ for block in blocks for id_ in (block.output, block.unclipped) if id_}
     expected = keras_values(source.model, source.keras_images, ids | {call.inputs[0] for call in binary})
-    given = _given_output(source)
+    given = source.given_output
     _compare(blocks[-1], given, expected[blocks[-1].output], float(np.ptp(given)))
     got, integers = run_parts(expected)
     for call in binary:
@@ -139,11 +139,6 @@ def verify(
     )
 
 
-def _given_output(source: Source) -> np.ndarray:
-    """The one output of the user's model, which may have it in a dictionary or a tuple."""
-    return np.asarray(tf.nest.flatten(source.given(source.keras_images, training=False))[0])
-
-
 def every_pixel_value(size: tuple[int, int]) -> np.ndarray:
     """Images in which each channel has each value from 0 to 255."""
     count = -(-256 // (size[0] * size[1]))
@@ -155,5 +150,4 @@ def top1_agreement(source: Source, outputs: np.ndarray) -> float | None:
     """Share of the images to which the exported network gives Keras's class; `None` without a classifier."""
     if outputs.ndim != 2:
         return None
-    expected = _given_output(source)
-    return float(np.mean(np.argmax(expected, -1) == np.argmax(outputs, -1)))
+    return float(np.mean(np.argmax(source.given_output, -1) == np.argmax(outputs, -1)))

@@ -69,11 +69,10 @@ class TrainSDBNN(Experiment):
 
     def __pre_configure__(self, conf: dict[str, Any]) -> dict[str, Any]:
         """Takes fields by the names that they had in earlier versions."""
-        for old, new in provenance.RENAMED.items():
-            if old in conf and new in self.__component_fields__:
-                warn(f"`{old}` is now called `{new}`.")
-                conf = {**{name: value for name, value in conf.items() if name != old}, new: conf[old]}
-        return conf
+        renamed = provenance.with_present_names(conf, self)
+        for old in conf.keys() - renamed.keys():
+            warn(f"`{old}` is now called `{provenance.RENAMED[old]}`.")
+        return renamed
 
     def __post_configure__(self) -> None:
         share_fields(self)

@@ -182,7 +182,7 @@ class TrainFineTuned(TrainSDBNN):
                 known = fields.keys() & photographs.__component_fields__.keys()
                 changes |= {f"{name}.{field}": fields[field] for field in known}
         own, _ = _default_of(type(self), "preprocessing")
-        if {"preprocessing"} & {*changes, *conf} or "input_shape" in own.__component_fields__:
+        if "preprocessing" in {**changes, **conf} or "input_shape" in own.__component_fields__:
             changes["preprocessing.input_shape"] = description.input_shape
         return {**changes, **conf}
 

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,15 @@ PLACES = ("output_dir", "data_dir", "download", "checkpoint_steps", "sign_statis
 
 # Fields by the names that they had in earlier versions, as in the `config.json` of old runs.
 RENAMED = {"ema": "averaging_momentum", "stage1": "float_weights"}
+
+
+def with_present_names(fields: Mapping[str, Any], task: Any) -> dict[str, Any]:
+    """Fields of a task, or of its class, by the names that they have now."""
+    known = task.__component_fields__
+    return {
+        RENAMED[name] if name not in known and RENAMED.get(name) in known else name: value
+        for name, value in fields.items()
+    }
 
 
 def configuration(task) -> dict[str, Any]:
