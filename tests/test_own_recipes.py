@@ -1,6 +1,7 @@
 """Recipes and data sets of a user's own: they are used as they are, and a run goes on with them alone."""
 
 import ast
+import importlib
 import itertools
 import os
 import subprocess
@@ -23,8 +24,9 @@ from sdbnn_larq.recipes.fine_tune import TrainFineTune
 from sdbnn_larq.recipes.folder import TrainFolder
 from sdbnn_larq.training import Cifar10, ImageFolder, PhotoFolder, Photos, SmallImages, TFDSPhotos
 from sdbnn_larq.training._pipeline import SHUFFLE_BYTES, TrainingBatches, _shuffle_buffer
+from sdbnn_larq.training._recipe_file import checksum_of_imports, checksum_of_recipe
 from sdbnn_larq.training.datasets import PreparedTFDS, bytes_of_splits, check_outside
-from sdbnn_larq.training.provenance import checksum_of_recipe, differing_data
+from sdbnn_larq.training.provenance import differing_data
 
 RECIPE = """
 from zookeeper import ComponentField, Field, PartialComponent, task
@@ -164,6 +166,38 @@ def test_a_recipe_s_checksum_is_the_same_in_each_version_of_python(monkeypatch, 
     monkeypatch.setattr(ast, "dump", dump_of_3_12)
     assert dump_of_3_12(ast.parse(content)) != dump(ast.parse(content)) or sys.version_info >= (3, 12)
     assert checksum_in(monkeypatch, tmp_path / "a.py", content) == known
+
+
+def test_what_a_recipe_imports_from_its_folder_has_a_checksum(monkeypatch, tmp_path):
+    """Directly or not, from packages too; not what it does not import."""
+    files = {
+        "mine.py": "import numpy\nfrom nets.small import Small\nfrom sdbnn_larq.recipes.folder import TrainFolder\n"
+        "class Own(TrainFolder): pass\n",
+        "nets/__init__.py": "",
+        "nets/small.py": "import helper\nfrom .parts import block\nclass Small: pass\n",
+        "nets/parts.py": "def block(): return 1\n",
+        "helper.py": "x = 1\n",
+        "plots.py": "x = 1\n",
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("mine", "nets", "nets.small", "nets.parts", "helper", "plots"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    importlib.import_module("plots")
+    own = importlib.import_module("mine").Own
+    known = checksum_of_imports(own)
+    assert known is not None
+    for name, content in files.items():
+        (tmp_path / name).write_text(f"{content}# a comment\n")
+        assert checksum_of_imports(own) == known
+        (tmp_path / name).write_text(f"{content}y = 2\n")
+        assert (checksum_of_imports(own) == known) == (name in ("mine.py", "plots.py")), name
+        (tmp_path / name).write_text(content)
+    (tmp_path / "mine.py").write_text("import numpy\n")
+    assert checksum_of_imports(own) is None
+    assert checksum_of_imports(TrainFolder) is None
 
 
 def test_what_is_not_known_of_data_does_not_differ():

@@ -22,8 +22,9 @@ from sdbnn_larq.recipes.ablation import (
     TrainAblationStatic,
     TrainAblationWeight,
 )
-from sdbnn_larq.recipes.imagenette_resnet18_further import TrainImagenetteResNet18Further, TwoTeachers
-from sdbnn_larq.training import GrowingImages, TrainSDBNN, with_logits
+from sdbnn_larq.recipes.cifar10_resnet18_further import TrainCifar10ResNet18Further
+from sdbnn_larq.recipes.imagenette_resnet18_further import TrainImagenetteResNet18Further
+from sdbnn_larq.training import GrowingImages, TrainSDBNN, TwoTeachers, with_logits
 
 MODULES = [
     importlib.import_module(f"sdbnn_larq.recipes.{module.name}")
@@ -41,7 +42,13 @@ MUST_BE_GIVEN = {
     "fine_tune": {"dataset.directory": "FOLDER", "weights": "ResNet20/cifar10"},
     "imagenette_resnet18": {"dataset.directory": "FOLDER"},
     "imagenette_resnet18_distilled": {"dataset.directory": "FOLDER", "teacher.weights": "FILE"},
-    "imagenette_resnet18_further": {"dataset.directory": "FOLDER", "teacher.first": "FILE", "teacher.second": "FILE"},
+    "imagenette_resnet18_further": {
+        "dataset.directory": "FOLDER",
+        "model.weights": "FILE",
+        "teacher.first": "FILE",
+        "teacher.second": "FILE",
+    },
+    "cifar10_resnet18_further": {"model.weights": "FILE", "teacher.first": "FILE"},
     "imagenet_resnet18_stage2": {"teacher.weights": "FILE"},
 }
 
@@ -88,6 +95,13 @@ def test_ablations_differ_in_their_shifts_alone(task_class, modes, shifted_kerne
     differing = {name for name, value in task.configuration.items() if both.configuration.get(name) != value}
     assert differing <= {"model.self_distribution", "model.asd_mode"}
     assert base_getattr(task, "model").filters == 8
+
+
+def test_training_further_starts_from_trained_weights():
+    task = TrainCifar10ResNet18Further()
+    configure(task, {"teacher.first": "CifarResNet18/cifar10"})
+    with pytest.raises(ValueError, match=r"`model\.weights` must be trained weights"):
+        task.check()
 
 
 @pytest.mark.slow

@@ -118,6 +118,18 @@ def test_a_search_goes_on_with_its_recipe_and_its_data(class_folders, tmp_path):
             search()
     file.write_text(json.dumps({name: value for name, value in whole.items() if name not in ("configuration", "data")}))
     assert search() == [trial]
+    for name, damaged in (
+        ("trial_0/trial.json", '{"tri'),
+        ("oracle.json", "{}"),
+        ("tuner0.json", "{"),
+        ("oracle.json", ""),
+    ):
+        content = (part := file.parent / "trials" / name).read_text()
+        part.write_text(damaged) if damaged else part.unlink()
+        with pytest.raises(ValueError, match="A search's files must be as they were written"):
+            search()
+        part.write_text(content)
+    assert search() == [trial]
 
 
 def test_tables_take_any_text(capsys):

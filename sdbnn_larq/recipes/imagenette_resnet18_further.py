@@ -8,46 +8,28 @@ weights, 90.3 % of the test photographs, come from weights of 89.7 % and 88.1 %,
 training photographs but ten train, because FIRST has seen them all; so the validation accuracy says nothing.
 """
 
+from typing import Any
+
 import tensorflow as tf
-from zookeeper import ComponentField, Field, PartialComponent, factory, task
+from zookeeper import ComponentField, Field, PartialComponent, task
 
-from sdbnn_larq import zoo
-from sdbnn_larq.recipes.imagenette_resnet18_distilled import TrainImagenetteResNet18Distilled
-from sdbnn_larq.training import Imagenette, spread_magnitudes, with_logits
-
-
-@factory
-class TwoTeachers:
-    """The mean of two trained networks' logits."""
-
-    first: str = Field()  # weights files or tags, as for `zoo.load`
-    second: str = Field()
-
-    def build(self) -> tf.keras.models.Model:
-        networks = [zoo.load(self.first), zoo.load(self.second)]
-        classes, others = (network.description.class_names for network in networks)
-        if classes != others:
-            raise ValueError(
-                f"Both teachers must know the same classes in the same order. Received: {classes} and {others}."
-            )
-        for network, name in zip(networks, ("first", "second")):
-            network._name = name
-        image = tf.keras.Input(networks[0].input_shape[1:])
-        logits = [with_logits(network)(image)[1] for network in networks]
-        teacher = tf.keras.Model(image, tf.keras.layers.average(logits))
-        teacher.description = networks[0].description
-        return teacher
+from sdbnn_larq.training import Imagenette, Photos, TrainFurther
+from sdbnn_larq.zoo.resnet import ResNet18Factory
 
 
 @task
-class TrainImagenetteResNet18Further(TrainImagenetteResNet18Distilled):
+class TrainImagenetteResNet18Further(TrainFurther):
     dataset = ComponentField(PartialComponent(Imagenette, validation_fraction=0.001))
-    teacher = ComponentField(TwoTeachers)
+    preprocessing = ComponentField(PartialComponent(Photos, min_area=0.35))
+    model = ComponentField(ResNet18Factory)
 
+    input_shape: Any = Field((128, 128, 3))  # reaches preprocessing and model
     epochs = Field(44)
-    learning_rate = Field(1e-3)
-    alpha = Field(0.5)
+    batch_size = Field(64)
+    weight_decay = Field(0.0)
+    mixup = Field(0.4)
+    cutmix = Field(1.0)
 
-    def prepare(self) -> None:
-        super().prepare()
-        spread_magnitudes(self.model)  # of packed weights, which would all turn at once
+    @Field
+    def optimizer(self):
+        return tf.keras.optimizers.Adam(self.learning_rate)

@@ -5,6 +5,7 @@ from sdbnn_larq.training.datasets import Cifar10, Digits, ImageFolder
 from sdbnn_larq.training.distillation import SavedModel, TrainDistilled, distil, distillation_loss, with_logits
 from sdbnn_larq.training.experiment import TrainSDBNN
 from sdbnn_larq.training.fine_tuning import TrainFineTuned, spread_magnitudes, with_new_classifier
+from sdbnn_larq.training.further import TrainFurther, TwoTeachers
 from sdbnn_larq.training.photo_datasets import ImageNet, Imagenette, PhotoFolder, TFDSPhotos
 from sdbnn_larq.training.photos import Photos
 from sdbnn_larq.training.preprocessing import GrowingImages, SmallImages
@@ -25,7 +26,9 @@ __all__ = [
     "TFDSPhotos",
     "TrainDistilled",
     "TrainFineTuned",
+    "TrainFurther",
     "TrainSDBNN",
+    "TwoTeachers",
     "distil",
     "distillation_loss",
     "spread_magnitudes",

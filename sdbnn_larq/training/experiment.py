@@ -22,6 +22,7 @@ from sdbnn_larq.training._averaging import Averaging
 from sdbnn_larq.training._outputs import check_batch_size, gives_logits
 from sdbnn_larq.training._pipeline import TrainingBatches, without_autotuner
 from sdbnn_larq.training._precision import NO_BFLOAT16, available_precision, check_precision
+from sdbnn_larq.training._recipe_file import checksum_of_imports, checksum_of_recipe
 from sdbnn_larq.training._run_folder import RunFolder, default_folder
 from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
@@ -228,12 +229,13 @@ class TrainSDBNN(Experiment):
 
     @property
     def data_identity(self) -> dict[str, Any]:
-        """Tells the data, and the user's recipe file, from others; looks at every file of a folder."""
+        """Tells the data and the user's own files, a recipe and what it imports, from others; looks at every file."""
         return {
             "class_names": [str(name) for name in self.dataset.class_names],
             "checksum_of_file_names": checksum_of_file_names(self.dataset),
             "bytes_of_splits": bytes_of_splits(self.dataset),
-            "checksum_of_recipe": provenance.checksum_of_recipe(type(self)),
+            "checksum_of_recipe": checksum_of_recipe(type(self)),
+            "checksum_of_imports": checksum_of_imports(type(self)),
         }
 
     @property

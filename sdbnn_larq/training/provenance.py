@@ -1,6 +1,5 @@
 """What a run was: its resolved configuration, and the versions and the machine it ran on."""
 
-import ast
 import hashlib
 import json
 import os
@@ -49,30 +48,6 @@ def configuration(task) -> dict[str, Any]:
         else:
             fields[name] = plain(value)
     return fields
-
-
-def checksum_of_recipe(task: type) -> str | None:
-    """A checksum of the user's recipe file, without its comments; `None` for a recipe of this package.
-
-    Of a program that Python runs, the statements that call something do not count.
-    """
-    module = sys.modules.get(task.__module__)
-    file = getattr(module, "__file__", None)
-    if task.__module__.startswith("sdbnn_larq.") or not (file and Path(file).is_file()):
-        return None
-    content = Path(file).read_bytes()
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError):  # compiled, or with IPython's magics
-        return hashlib.sha256(content).hexdigest()[:16]
-    if task.__module__ == "__main__":
-        tree.body = [node for node in tree.body if not isinstance(node, ast.Expr) and not _asks_for_main(node)]
-    code = ast.dump(tree).replace(", type_params=[]", "")  # which Python 3.12 added
-    return hashlib.sha256(code.encode()).hexdigest()[:16]
-
-
-def _asks_for_main(node: ast.stmt) -> bool:
-    return isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
 
 
 def differing_field(known: dict[str, Any], config: dict[str, Any], given: Collection[str]) -> str | None:

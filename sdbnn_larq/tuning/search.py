@@ -24,6 +24,8 @@ from sdbnn_larq.tuning._keras_tuner import keras_tuner
 from sdbnn_larq.tuning.space import Choice, Range, fields_of, read_field
 
 ALGORITHMS = ("hyperband", "random", "bayesian")
+# What Keras Tuner raises for files that are gone or damaged.
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RuntimeError, FileNotFoundError, tf.errors.NotFoundError)
 OBJECTIVE = keras_tuner.Objective("val_accuracy", "max")
 
 
@@ -213,7 +215,13 @@ class Search:
             oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=self.trial_count, **shared)
         else:
             oracle = keras_tuner.oracles.BayesianOptimizationOracle(max_trials=self.trial_count, **shared)
-        return TaskTuner(self, callbacks, oracle=oracle, directory=str(self.folder), project_name="trials")
+        try:
+            return TaskTuner(self, callbacks, oracle=oracle, directory=str(self.folder), project_name="trials")
+        except DAMAGE as error:
+            raise ValueError(
+                "A search's files must be as they were written. "
+                f"Received: {str(self.folder / 'trials')!r}, of which Keras Tuner can no longer read one."
+            ) from error
 
     def identity(self) -> dict[str, Any]:
         """What makes it this search and no other, but for the task's fields and data."""
