@@ -1,5 +1,6 @@
 """The recipes: each says how to run it, and trains what its name says."""
 
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -25,6 +26,7 @@ from sdbnn_larq.recipes.ablation import (
 from sdbnn_larq.recipes.cifar10_resnet18_further import TrainCifar10ResNet18Further
 from sdbnn_larq.recipes.imagenette_resnet18_further import TrainImagenetteResNet18Further
 from sdbnn_larq.training import GrowingImages, TrainSDBNN, TwoTeachers, with_logits
+from sdbnn_larq.weights.description import PHOTOGRAPHS
 
 MODULES = [
     importlib.import_module(f"sdbnn_larq.recipes.{module.name}")
@@ -109,15 +111,22 @@ def test_training_further(tmp_path):
     """Nothing is learned at this rate: the run ends with the signs that it began with."""
     for folder in ("train/red", "train/blue", "val/red", "val/blue"):
         write_images(tmp_path / "photos" / folder, 6)
-    networks = []
-    for name in ("first", "second"):
-        networks.append(zoo.ResNet18(num_classes=2, input_shape=(32, 32, 3)))
-        zoo.save_packed(networks[-1], tmp_path / f"{name}.safetensors")
-    first, second = (str(tmp_path / f"{name}.safetensors") for name in ("first", "second"))
-    turned = networks[1].description.replace(class_names=("red", "blue"))
-    zoo.save_packed(networks[1], tmp_path / "turned.safetensors", description=turned)
-    with pytest.raises(ValueError, match="the same classes in the same order"):
-        TwoTeachers(first=first, second=str(tmp_path / "turned.safetensors")).build()
+    networks = [zoo.ResNet18(num_classes=2, input_shape=(32, 32, 3)) for _ in range(2)]
+    known = networks[0].description.replace(class_names=("blue", "red"), preprocessing=PHOTOGRAPHS)
+    first, second, other = (str(tmp_path / f"{name}.safetensors") for name in ("first", "second", "other"))
+    zoo.save_packed(networks[0], first, description=known)
+    zoo.save_packed(networks[1], second)  # of which less is known
+    zero = dataclasses.replace(PHOTOGRAPHS, mean=(0.0, 0.0, 0.0))
+    for changed, message in (
+        (known.replace(class_names=("red", "blue")), "the same classes in the same order"),
+        (known.replace(preprocessing=zero), "pixels of the same scale"),
+        (known.replace(input_shape=(64, 64, 3)), "images of the same shape"),
+    ):
+        zoo.save_packed(networks[1], other, description=changed)
+        for teachers in ((first, other), (other, first)):
+            with pytest.raises(ValueError, match=message):
+                TwoTeachers(first=teachers[0], second=teachers[1]).build()
+    assert TwoTeachers(first=second, second=first).build().description.class_names == ("blue", "red")
     task = TrainImagenetteResNet18Further()
     fields = {"model.weights": first, "teacher.first": first, "teacher.second": second, "input_shape": (32, 32, 3)}
     fields |= {"epochs": 1, "batch_size": 4, "learning_rate": 1e-30, "output_dir": str(tmp_path / "run")}

@@ -7,6 +7,7 @@ from zookeeper.core.component import base_getattr
 from sdbnn_larq import zoo
 from sdbnn_larq.training.distillation import TrainDistilled, with_logits
 from sdbnn_larq.training.fine_tuning import spread_magnitudes
+from sdbnn_larq.weights import NetworkDescription
 
 
 @factory
@@ -18,18 +19,30 @@ class TwoTeachers:
 
     def build(self) -> tf.keras.models.Model:
         networks = [zoo.load(self.first), zoo.load(self.second)]
-        classes, others = (network.description.class_names for network in networks)
-        if classes != others:
-            raise ValueError(
-                f"Both teachers must know the same classes in the same order. Received: {classes} and {others}."
-            )
+        first, second = (network.description for network in networks)
+        for must, known, other in (
+            ("take images of the same shape", first.input_shape, second.input_shape),
+            ("take pixels of the same scale", _scale(first), _scale(second)),
+            ("know the same classes in the same order", first.class_names, second.class_names),
+        ):
+            if None not in (known, other) and known != other:
+                raise ValueError(f"Both teachers must {must}. Received: {known} and {other}.")
         for network, name in zip(networks, ("first", "second")):
             network._name = name
-        image = tf.keras.Input(networks[0].input_shape[1:])
+        image = tf.keras.Input(first.input_shape)
         logits = [with_logits(network)(image)[1] for network in networks]
         teacher = tf.keras.Model(image, tf.keras.layers.average(logits))
-        teacher.description = networks[0].description
+        teacher.description = first.replace(
+            preprocessing=first.preprocessing or second.preprocessing,
+            class_names=first.class_names or second.class_names,
+        )
         return teacher
+
+
+def _scale(description: NetworkDescription) -> tuple | None:
+    """Mean and deviation of the pixels that a network takes, if they are known."""
+    pixels = description.preprocessing
+    return (pixels.mean, pixels.std) if pixels else None
 
 
 class TrainFurther(TrainDistilled):
@@ -42,7 +55,7 @@ class TrainFurther(TrainDistilled):
 
     def check(self) -> None:
         super().check()
-        if base_getattr(self, "model").weights is None:
+        if getattr(base_getattr(self, "model"), "weights", "") is None:
             raise ValueError("`model.weights` must be trained weights, which train further. Received: None.")
 
     def prepare(self) -> None:
