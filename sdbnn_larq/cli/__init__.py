@@ -160,7 +160,7 @@ def signs(name: str, config: tuple[str, ...], **options) -> None:
 @click.argument("name")
 @click.argument("config", nargs=-1, type=click.UNPROCESSED)
 @click.option("--weights", help="A weights file, its URL or a tag, e.g. cifar10; not for an exported file.")
-@click.option("--dataset", help="Cifar10, ImageNet, PhotoFolder, …; by default that on which the network trained.")
+@click.option("--dataset", help="Cifar10, … or a recipe file that has its own; by default that of the training.")
 @click.option("--precision", type=click.Choice(["f32", "bf16"]), default="f32", help="Of OpenVINO's float operations.")
 @click.option("--input-size", type=click.IntRange(8), help="Pixels of a side, if not those of the training.")
 def evaluate(name: str, config: tuple[str, ...], **options) -> None:

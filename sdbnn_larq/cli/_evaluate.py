@@ -1,6 +1,7 @@
 """`sdbnn evaluate`: the accuracy of a trained network."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from zookeeper import configure
 from zookeeper.core.utils import warn
@@ -10,6 +11,8 @@ from sdbnn_larq import training, zoo
 from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.evaluation import at_size, load_network
 from sdbnn_larq.evaluation import evaluate as accuracy_of
+from sdbnn_larq.recipes import task_class
+from sdbnn_larq.training._shared_fields import default_of
 from sdbnn_larq.training.datasets import DIVISION, checksum_of_file_names
 from sdbnn_larq.weights import NetworkDescription
 
@@ -20,25 +23,41 @@ DATASETS = {part.__name__: part for part in EXPORTED if isinstance(part, type) a
 def test_set(description: NetworkDescription, dataset: str | None, config: Iterable[str]) -> Dataset:
     """A data set with its fields set, e.g. by `"data_dir=DIR"`; by default that on which the network was trained.
 
+    `dataset` is the name of one of this package, or a recipe file, whose data set is meant.
     The network's own data set is divided as it was in training, if the fields do not say otherwise.
     """
     trained = description.provenance.get("dataset")
     dataset = dataset or trained
     if dataset is None:
         raise ValueError(
-            f"--dataset must be given where the weights do not say on what they were trained: {', '.join(DATASETS)}. "
-            f"Received: {description.architecture} without."
+            "--dataset must be given where the weights do not say on what they were trained: "
+            f"{', '.join(DATASETS)}, or a recipe file. Received: {description.architecture} without."
         )
-    if dataset not in DATASETS:
-        raise ValueError(f"`dataset` must be one of {', '.join(DATASETS)}. Received: {dataset!r}.")
-    source = DATASETS[dataset]()
-    known = description.provenance.get("division") if dataset == trained else None
+    chosen, fields = _find(dataset)
+    provenance = description.provenance if chosen.__name__ == trained else {}
+    known = provenance.get("division")
     division = {name: known[name] for name in DIVISION if name in known} if isinstance(known, Mapping) else {}
-    configure(source, {**division, **parse_fields(config, DATASETS[dataset])})
-    names = description.provenance.get("checksum_of_file_names") if dataset == trained else None
+    source = chosen()
+    configure(source, {**fields, **division, **parse_fields(config, chosen)})
+    names = provenance.get("checksum_of_file_names")
     if names and "test" not in getattr(source, "parts", ()) and names != checksum_of_file_names(source):
         warn("The folder's files have other names than in training: some of its test images may have been trained on.")
     return source
+
+
+def _find(dataset: str) -> tuple[type[Dataset], dict[str, Any]]:
+    """The class that a name or a recipe file stands for, and the fields that the recipe sets there."""
+    if dataset.endswith(".py"):
+        found, fields = default_of(task_class(dataset), "dataset")
+        if not (isinstance(found, type) and issubclass(found, Dataset)):
+            raise ValueError(f"A recipe file must say its `dataset`. Received: {dataset!r}, which leaves it open.")
+        return found, fields
+    if dataset not in DATASETS:
+        raise ValueError(
+            f"`dataset` must be one of {', '.join(DATASETS)}, or a recipe file, which has its own. "
+            f"Received: {dataset!r}."
+        )
+    return DATASETS[dataset], {}
 
 
 def evaluate(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from zookeeper.tf import Dataset
 
 from sdbnn_larq import zoo
 from sdbnn_larq.analysis import signs
@@ -46,7 +47,8 @@ def print_signs(
                 "--dataset or --images must be given where the weights do not say on what they were trained. "
                 f"Received: {name} without."
             )
-        batches, shown = _test_images(dataset, config, description), f"test images of {dataset}"
+        source = test_set(description, dataset, config)
+        batches, shown = _test_images(source, description), f"test images of {type(source).__name__}"
     report = signs(network, batches)
     folder.mkdir(parents=True, exist_ok=True)
     report.write_json(folder / "signs.json")
@@ -59,11 +61,9 @@ def print_signs(
     print(f"{page}: open it in a browser")
 
 
-def _test_images(dataset: str, config: Iterable[str], description: NetworkDescription) -> Iterator[np.ndarray]:
+def _test_images(dataset: Dataset, description: NetworkDescription) -> Iterator[np.ndarray]:
     preprocessing = known_preprocessing(description)
-    data, _ = pixel_batches(
-        test_set(description, dataset, config), "test", description.input_shape, preprocessing, BATCH
-    )
+    data, _ = pixel_batches(dataset, "test", description.input_shape, preprocessing, BATCH)
     return (normalize(pixels, preprocessing) for pixels, _ in readable(data))
 
 

@@ -4,10 +4,11 @@ zookeeper lets a value from the command line reach them, but not a task's defaul
 it, so that `input_shape = Field((128, 128, 3))` in a recipe would change neither the model nor the preprocessing.
 """
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from zookeeper import ComponentField
+from zookeeper import ComponentField, PartialComponent
 from zookeeper.core.component import base_getattr
 from zookeeper.core.utils import is_component_instance
 
@@ -42,3 +43,12 @@ def _components(parent: Any) -> Iterator[Any]:
             if is_component_instance(component):
                 yield component
                 yield from _components(component)
+
+
+def default_of(task: type, name: str) -> tuple[Any, dict[str, Any]]:
+    """The class of a component that a task names, and the fields that it sets there."""
+    default = task.__component_fields__[name]._default  # type: ignore[attr-defined]
+    if not isinstance(default, PartialComponent):
+        return default, {}
+    values = {field: value() for field, value in default._lazy_kwargs.items() if inspect.isfunction(value)}
+    return default._component_class, values

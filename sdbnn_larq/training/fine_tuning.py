@@ -8,10 +8,11 @@ from typing import Any, Optional
 
 import numpy as np
 import tensorflow as tf
-from zookeeper import ComponentField, Field, PartialComponent, factory
+from zookeeper import ComponentField, Field, factory
 from zookeeper.tf import Dataset
 
 from sdbnn_larq import zoo
+from sdbnn_larq.training._shared_fields import default_of
 from sdbnn_larq.training.datasets import ImageFolder
 from sdbnn_larq.training.evaluation_data import evaluation_of
 from sdbnn_larq.training.experiment import TrainSDBNN
@@ -106,15 +107,6 @@ def spread_magnitudes(model: tf.keras.Model, seed: int = 0) -> None:
             kernel.assign(new)
 
 
-def _default_of(task: type, name: str) -> tuple[Any, dict[str, Any]]:
-    """The class of a component that a task names, and the fields that it sets there."""
-    default = task.__component_fields__[name]._default  # type: ignore[attr-defined]
-    if not isinstance(default, PartialComponent):
-        return default, {}
-    values = {field: value() for field, value in default._lazy_kwargs.items() if inspect.isfunction(value)}
-    return default._component_class, values
-
-
 class HeadFirst(tf.keras.callbacks.Callback):
     """Trains the classifier alone in the first epochs, and all layers after them.
 
@@ -176,12 +168,12 @@ class TrainFineTuned(TrainSDBNN):
             return conf
         changes: dict[str, Any] = {}
         for name, small, photographs in (("dataset", ImageFolder, PhotoFolder), ("preprocessing", SmallImages, Photos)):
-            chosen, fields = _default_of(type(self), name)
+            chosen, fields = default_of(type(self), name)
             if name not in conf and (chosen is small or not inspect.isclass(chosen)):  # one of the user's own stays
                 changes[name] = photographs.__name__
                 known = fields.keys() & photographs.__component_fields__.keys()
                 changes |= {f"{name}.{field}": fields[field] for field in known}
-        own, _ = _default_of(type(self), "preprocessing")
+        own, _ = default_of(type(self), "preprocessing")
         if "preprocessing" in {**changes, **conf} or "input_shape" in own.__component_fields__:
             changes["preprocessing.input_shape"] = description.input_shape
         return {**changes, **conf}
