@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -179,17 +179,33 @@ class Search:
 
     def check_shortest_trials(self) -> None:
         """Refuses a task of which Hyperband's shortest trials would all fail."""
+        epochs = self.shortest_epochs()
+        try:
+            self.find_possible(lambda task: task.check(), epochs)
+        except ValueError as error:
+            raise ValueError(
+                f"Hyperband's shortest trials (epochs={epochs}) must be possible; `--algorithm random` trains for "
+                f"{self.epochs} epochs each time. Received: {error}"
+            ) from error
+
+    def find_possible(self, attempt: Callable[[TrainSDBNN], Any], epochs: int | None = None) -> TrainSDBNN:
+        """The first task at the ends of the space with which something can be done.
+
+        # Raises
+            Exception: what the last attempt raised, if none succeeds.
+        """
         failure: Exception | None = None
         for fields in self.ends():
+            task = self.task(fields, epochs)
             try:
-                self.task(fields, self.shortest_epochs()).check()
-                return
-            except ValueError as error:
+                attempt(task)
+                return task
+            except Exception as error:
+                if not is_foreseen(error):
+                    raise
                 failure = error
-        raise ValueError(
-            f"Hyperband's shortest trials (epochs={self.shortest_epochs()}) must be possible; `--algorithm random` "
-            f"trains for {self.epochs} epochs each time. Received: {failure}"
-        ) from failure
+        assert failure is not None
+        raise failure
 
     def task(self, fields: dict[str, Any], epochs: int | None = None) -> TrainSDBNN:
         """The configured task of a trial."""
@@ -263,7 +279,8 @@ class Search:
         if name := differing_field(known.get("configuration", {}) or now["configuration"], now["configuration"], ()):
             self.refuse(f"the {name} {known['configuration'].get(name)!r}, and now {now['configuration'].get(name)!r}")
         if role() != "chief":  # a chief trains nothing
-            data = self.check_data().data_identity
+            # Data that no trial can use are an error of the search, and not of its trials.
+            data = self.find_possible(lambda task: task.examples("train")).data_identity
             if different := differing_data(known.get("data") or {}, data):
                 self.refuse(different)
             now["data"] = data
@@ -279,28 +296,6 @@ class Search:
             "A search must have the recipe and the data that it began with, or another --output-dir. "
             f"Received: {str(self.folder)!r}, begun with {different}."
         )
-
-    def check_data(self) -> TrainSDBNN:
-        """Reads the training data with one end of the space after another, until one fits.
-
-        # Returns
-            The task that fits.
-
-        # Raises
-            ValueError: if none fits; data that no trial can use are an error of the search, and not of its trials.
-        """
-        failure: Exception | None = None
-        for fields in self.ends():
-            task = self.task(fields)
-            try:
-                task.examples("train")
-                return task
-            except Exception as error:
-                if not is_foreseen(error):
-                    raise
-                failure = error
-        assert failure is not None
-        raise failure
 
     def trials(self, tuner: TaskTuner) -> list[Trial]:
         found = [(trial, fields_of(self.space, trial.hyperparameters.values)) for trial in tuner.oracle.trials.values()]
