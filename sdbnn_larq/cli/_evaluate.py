@@ -12,7 +12,7 @@ from sdbnn_larq.cli._fields import parse_fields
 from sdbnn_larq.evaluation import at_size, load_network
 from sdbnn_larq.evaluation import evaluate as accuracy_of
 from sdbnn_larq.recipes import task_class
-from sdbnn_larq.training._shared_fields import default_of
+from sdbnn_larq.training.components import default_of
 from sdbnn_larq.training.datasets import DIVISION, checksum_of_file_names
 from sdbnn_larq.weights import NetworkDescription
 

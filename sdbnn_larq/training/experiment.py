@@ -24,9 +24,9 @@ from sdbnn_larq.training._pipeline import TrainingBatches, without_autotuner
 from sdbnn_larq.training._precision import NO_BFLOAT16, available_precision, check_precision
 from sdbnn_larq.training._recipe_file import checksum_of_imports, checksum_of_recipe
 from sdbnn_larq.training._run_folder import RunFolder, default_folder
-from sdbnn_larq.training._shared_fields import share_fields
 from sdbnn_larq.training._strategy import is_chief, make_strategy
 from sdbnn_larq.training._survival import Progress, Survival, restore
+from sdbnn_larq.training.components import share_fields
 from sdbnn_larq.training.datasets import bytes_of_splits, check_outside, checksum_of_file_names, division_of
 from sdbnn_larq.training.evaluation_data import evaluation_batches, evaluation_of, examples_for, input_shape_of
 from sdbnn_larq.training.mixing import SoftTargets

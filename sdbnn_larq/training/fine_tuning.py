@@ -12,7 +12,7 @@ from zookeeper import ComponentField, Field, factory
 from zookeeper.tf import Dataset
 
 from sdbnn_larq import zoo
-from sdbnn_larq.training._shared_fields import default_of
+from sdbnn_larq.training.components import default_of
 from sdbnn_larq.training.datasets import ImageFolder
 from sdbnn_larq.training.evaluation_data import evaluation_of
 from sdbnn_larq.training.experiment import TrainSDBNN

@@ -1,7 +1,8 @@
-"""Carries the fields that a recipe sets to its components' fields of the same name.
+"""What a task says of its components: which it names, and what it sets there.
 
-zookeeper lets a value from the command line reach them, but not a task's default: a component's own default goes before
-it, so that `input_shape = Field((128, 128, 3))` in a recipe would change neither the model nor the preprocessing.
+The fields that a recipe sets reach its components' fields of the same name. zookeeper lets a value from the command
+line reach them, but not a task's default: a component's own default goes before it, so that
+`input_shape = Field((128, 128, 3))` in a recipe would change neither the model nor the preprocessing.
 """
 
 import inspect
