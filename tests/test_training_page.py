@@ -50,7 +50,11 @@ def test_defaults():
 
 @pytest.mark.parametrize(
     ("name", "unit", "seconds"),
-    [("imagenette_resnet18_cpu", "{:.0f} min", 60), ("imagenette_resnet18_distilled_cpu", "{:.1f} hours", 3600)],
+    [
+        ("imagenette_resnet18_cpu", "{:.0f} min", 60),
+        ("imagenette_resnet18_distilled_cpu", "{:.1f} hours", 3600),
+        ("cifar10_resnet18_further", "{:.1f} hours", 3600),
+    ],
 )
 def test_figures_of_recipes(name, unit, seconds):
     run = json.loads((ROOT / f"benchmarks/{name}.json").read_text())

@@ -2,9 +2,9 @@
 
     sdbnn train Cifar10ResNet18Further data_dir=DIR model.weights=FIRST teacher.first=FIRST
 
-FIRST is weights of a training. The published weights, ACC % of the 10,000 test images, come from weights of 87.8 %,
-after HOURS hours on two cores. All training images but 100 train, because FIRST has seen them all; so the validation
-accuracy says nothing.
+FIRST is weights of a training. From the published `CifarResNet18/cifar10`, of 87.83 %, it made weights that classify
+87.91 % of the 10,000 test images, after 4.8 hours on two cores: too little to publish them. All training images but 100
+train, because FIRST has seen them all; so the validation accuracy says nothing.
 """
 
 import tensorflow as tf
