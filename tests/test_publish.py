@@ -152,6 +152,25 @@ def test_another_data_set_is_not_divided_as_that_of_the_training(runs, catalogue
 
 
 @pytest.mark.slow
+def test_the_card_s_command_names_a_recipe_s_data_set(runs, catalogue):
+    (catalogue / "mine.py").write_text(
+        "from zookeeper import ComponentField, PartialComponent, component, task\n"
+        "from sdbnn_larq.recipes.digits import TrainDigits\nfrom sdbnn_larq.training import Digits\n"
+        "@component\nclass Halved(Digits):\n    pass\n"
+        "@task\nclass TrainHalved(TrainDigits):\n"
+        "    dataset = ComponentField(PartialComponent(Halved, test_fraction=0.5, validation_fraction=0.3))\n"
+    )
+    result = publish(runs, "--dataset", catalogue / "mine.py")
+    assert result.exit_code == 0, result.output
+    (entry,) = json.loads((catalogue / "registry.json").read_text())
+    card = (catalogue / "zoo/resnet20_digits.md").read_text("utf-8")
+    (command,) = [line for line in card.splitlines() if line.startswith("sdbnn evaluate")]
+    output = sdbnn(*command.split()[1:]).output
+    assert f"{entry['accuracy']:.2f}% of {entry['images']} test images of Halved" in output
+    assert entry["images"] > 800
+
+
+@pytest.mark.slow
 def test_a_failed_publication_leaves_the_one_before(runs, catalogue):
     assert publish(runs).exit_code == 0
     before = {path: path.read_bytes() for path in catalogue.rglob("*.*")}

@@ -38,7 +38,7 @@ def figures(
         accuracy: of the packed file.
         others: its accuracy at other sizes, pixels of a side.
         float_bytes: of the same network's weights in float32.
-        fields: of the data set, as a reader has to set them, e.g. `"data_dir=DIR"`.
+        fields: of the data set, as a reader has to set them, e.g. `"data_dir=DIR"`, after `--dataset` if need be.
         runs: of the recipe, see `finished_run`.
         twins: those of the float twin.
         benchmark: what `sdbnn benchmark` wrote for these weights, as `read_benchmark` gives it.

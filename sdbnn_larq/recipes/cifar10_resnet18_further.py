@@ -7,7 +7,6 @@ FIRST is weights of a training. From the published `CifarResNet18/cifar10`, of 8
 train, because FIRST has seen them all; so the validation accuracy says nothing.
 """
 
-import tensorflow as tf
 from zookeeper import ComponentField, Field, PartialComponent, task
 
 from sdbnn_larq.training import Cifar10, SmallImages, TrainFurther, TwoTeachers
@@ -23,11 +22,6 @@ class TrainCifar10ResNet18Further(TrainFurther):
 
     epochs = Field(24)
     batch_size = Field(128)
-    weight_decay = Field(0.0)
     cutmix = Field(1.0)
     t_min = Field(4.0)
     t_max = Field(4.0)
-
-    @Field
-    def optimizer(self):
-        return tf.keras.optimizers.Adam(self.learning_rate)

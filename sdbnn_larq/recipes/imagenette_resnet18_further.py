@@ -10,7 +10,6 @@ training photographs but ten train, because FIRST has seen them all; so the vali
 
 from typing import Any
 
-import tensorflow as tf
 from zookeeper import ComponentField, Field, PartialComponent, task
 
 from sdbnn_larq.training import Imagenette, Photos, TrainFurther
@@ -26,10 +25,5 @@ class TrainImagenetteResNet18Further(TrainFurther):
     input_shape: Any = Field((128, 128, 3))  # reaches preprocessing and model
     epochs = Field(44)
     batch_size = Field(64)
-    weight_decay = Field(0.0)
     mixup = Field(0.4)
     cutmix = Field(1.0)
-
-    @Field
-    def optimizer(self):
-        return tf.keras.optimizers.Adam(self.learning_rate)

@@ -46,12 +46,17 @@ def _scale(description: NetworkDescription) -> tuple | None:
 
 
 class TrainFurther(TrainDistilled):
-    """Trains like `TrainDistilled`, from the trained weights `model.weights`, with two teachers."""
+    """Trains like `TrainDistilled`, from the trained weights `model.weights`, with two teachers and Adam."""
 
     teacher: tf.keras.models.Model = ComponentField(TwoTeachers)
     learning_rate: float = Field(1e-3)
+    weight_decay: float = Field(0.0)
     temperature: float = Field(4.0)
     alpha: float = Field(0.5)
+
+    @Field
+    def optimizer(self):
+        return tf.keras.optimizers.Adam(self.learning_rate)
 
     def check(self) -> None:
         super().check()

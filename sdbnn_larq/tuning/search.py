@@ -79,6 +79,15 @@ class TaskTuner(keras_tuner.Tuner):
         super().__init__(**kwargs)
         self.search_of, self.callbacks = search, callbacks
 
+    def reload(self):
+        try:
+            super().reload()
+        except DAMAGE as error:
+            raise ValueError(
+                "A search's files must be as they were written. "
+                f"Received: {self.project_dir!r}, of which Keras Tuner can no longer read one."
+            ) from error
+
     @releasing_graphs()
     def run_trial(self, trial):
         drawn = trial.hyperparameters.values
@@ -231,13 +240,7 @@ class Search:
             oracle = keras_tuner.oracles.RandomSearchOracle(max_trials=self.trial_count, **shared)
         else:
             oracle = keras_tuner.oracles.BayesianOptimizationOracle(max_trials=self.trial_count, **shared)
-        try:
-            return TaskTuner(self, callbacks, oracle=oracle, directory=str(self.folder), project_name="trials")
-        except DAMAGE as error:
-            raise ValueError(
-                "A search's files must be as they were written. "
-                f"Received: {str(self.folder / 'trials')!r}, of which Keras Tuner can no longer read one."
-            ) from error
+        return TaskTuner(self, callbacks, oracle=oracle, directory=str(self.folder), project_name="trials")
 
     def identity(self) -> dict[str, Any]:
         """What makes it this search and no other, but for the task's fields and data."""
